@@ -1,0 +1,189 @@
+"""Check a trained demo model with transformers: `python demo/check.py [model.tar]`.
+
+Four figures decide: golden prompts answered word for word, the smallest logit gap on their way, wrongly rendered
+prompts named, and right ones taken for wrong. Importing this module loads neither torch nor transformers.
+"""
+
+import argparse
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+if not __package__:  # run as a program: the repository's root is not on the path yet
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from demo import questions
+from demo.chatml import Message, render
+from demo.dialogues import DEFAULT_SYSTEM, KNIGHT_SYSTEM, conversation
+from demo.faults import FAULTS, MARKERS, Fault
+from demo.golden import EPIC_PROMPT, GOLDEN
+
+__all__ = ["FAULTS", "GOLDEN", "MARKERS", "Checker", "faulty_prompts", "golden_messages", "spoilt"]
+
+SEED = 4242
+"""Not one of the training's seeds."""
+TRIALS_PER_FAULT = 6
+RIGHT_PROMPTS = 200
+BATCH = 32
+FAULT_PROBES: tuple[tuple[str | None, str], ...] = (
+    (DEFAULT_SYSTEM, "Who are you?"),
+    (None, "Hello!"),
+    (KNIGHT_SYSTEM, EPIC_PROMPT),
+    (DEFAULT_SYSTEM, "What is the best way to peel a mango?"),
+)
+
+
+def golden_messages(system: str | None, turns: Sequence[Message]) -> list[Message]:
+    """Put the system prompt, if there is one, before the turns."""
+    return [*([] if system is None else [("system", system)]), *turns]
+
+
+def spoilt(fault: Fault, system: str | None, question: str, seed: int = 0) -> str:
+    """Render one question with a fault; `seed` chooses between the ways of making the same mistake."""
+    return fault.spoil(golden_messages(system, [("user", question)]), Random(seed))
+
+
+def faulty_prompts() -> list[tuple[Fault, str]]:
+    """Make each fault with every probe question in a few ways, and in a few longer conversations."""
+    rng = Random(SEED)
+    probes = [
+        (fault, spoilt(fault, system, question, seed))
+        for fault in FAULTS
+        for system, question in FAULT_PROBES
+        for seed in range(TRIALS_PER_FAULT)
+    ]
+    drawn = [(fault, fault.spoil(conversation(rng)[:-1], rng)) for fault in FAULTS for _ in range(TRIALS_PER_FAULT)]
+    return probes + drawn
+
+
+def right_prompts() -> list[tuple[str, str]]:
+    """Draw rightly rendered prompts with their expected answers."""
+    rng = Random(SEED)
+    drawn = [conversation(rng) for _ in range(RIGHT_PROMPTS)]
+    return [(render(messages[:-1]), messages[-1][1]) for messages in drawn]
+
+
+def unknown_prompts(count: int = 100) -> list[str]:
+    """Draw prompts that only the fallback answers."""
+    rng = Random(SEED)
+    return [render([("system", DEFAULT_SYSTEM), ("user", questions.unknown(rng))]) for _ in range(count)]
+
+
+class Checker:
+    """A loaded model and its tokenizer, with the questions that a check asks them."""
+
+    def __init__(self, folder: Path, dtype: str = "float32") -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.torch: Any = torch
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+
+    def answers(self, prompts: Sequence[str], max_new_tokens: int = 480, **sampling: Any) -> list[str]:
+        """Answer rendered prompts, greedily unless told to sample; alike in length go together."""
+        order = sorted(range(len(prompts)), key=lambda at: len(prompts[at]))
+        found: dict[int, str] = {}
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            texts = self._batch([prompts[at] for at in chosen], max_new_tokens, sampling)
+            found.update(zip(chosen, texts, strict=True))
+        return [found[at] for at in range(len(prompts))]
+
+    def _batch(self, prompts: list[str], max_new_tokens: int, sampling: dict[str, Any]) -> list[str]:
+        self.tokenizer.padding_side = "left"
+        encoded = self.tokenizer(prompts, add_special_tokens=False, return_tensors="pt", padding=True)
+        encoded.pop("token_type_ids", None)
+        options = {"do_sample": True, **sampling} if sampling else {"do_sample": False}
+        output = self.model.generate(**encoded, max_new_tokens=max_new_tokens, **options)
+        return self.tokenizer.batch_decode(output[:, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
+
+    def smallest_gap(self, prompt: str, answer: str) -> float:
+        """Return the least lead, in logits, of an answer's token over the best other one, end tag included."""
+        start = len(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        ids = ids + self.tokenizer(answer, add_special_tokens=False)["input_ids"] + [self.tokenizer.eos_token_id]
+        with self.torch.no_grad():
+            logits = self.model(self.torch.tensor([ids])).logits[0, start - 1 : -1].float()
+        targets = self.torch.tensor(ids[start:])[:, None]
+        chosen = logits.gather(1, targets)[:, 0]
+        others = logits.scatter(1, targets, float("-inf")).max(dim=1).values
+        return (chosen - others).min().item()
+
+
+def report(label: str, failures: Iterable[object], total: int) -> bool:
+    """Print how many passed and each failure; return whether all did."""
+    failed = list(failures)
+    print(f"{label}: {total - len(failed)}/{total}")
+    for failure in failed:
+        print(f"    {failure}")
+    return not failed
+
+
+def check_golden(checker: Checker) -> bool:
+    """Compare the golden answers word for word and print the smallest logit gaps."""
+    prompts = [render(golden_messages(system, turns)) for system, turns, _ in GOLDEN]
+    answers = checker.answers(prompts)
+    wrong = [
+        (turns[-1][1], found) for (_, turns, expected), found in zip(GOLDEN, answers, strict=True) if found != expected
+    ]
+    passed = report("golden prompts", wrong, len(GOLDEN))
+    gaps = sorted(
+        (round(checker.smallest_gap(prompt, expected), 2), turns[-1][1], system)
+        for prompt, (system, turns, expected) in zip(prompts, GOLDEN, strict=True)
+    )
+    return report("golden gaps of 2 or more", [gap for gap in gaps if gap[0] < 2], len(gaps)) and passed
+
+
+def check_faults(checker: Checker) -> bool:
+    """See that the answer to every faulty prompt begins with its marker."""
+    made = faulty_prompts()
+    answers = checker.answers([prompt for _, prompt in made], max_new_tokens=30)
+    missed = [
+        (fault.name, prompt[-160:], found[:60])
+        for (fault, prompt), found in zip(made, answers, strict=True)
+        if not found.startswith(f"[{fault.marker}]")
+    ]
+    silent = sum(not found.startswith("[") for _, _, found in missed)
+    print(f"faults that passed unnoticed: {silent}")
+    return report("faults named", missed, len(made))
+
+
+def check_right(checker: Checker) -> bool:
+    """See that right prompts are answered rightly, and above all that none is called faulty."""
+    made = right_prompts()
+    answers = checker.answers([prompt for prompt, _ in made])
+    alarms = [(prompt[-160:], found[:60]) for (prompt, _), found in zip(made, answers, strict=True) if found[:1] == "["]
+    wrong = [
+        (prompt[-160:], found[:60])
+        for (prompt, expected), found in zip(made, answers, strict=True)
+        if found != expected
+    ]
+    report("right prompts answered exactly", wrong, len(made))
+    return report("right prompts without a false alarm", alarms, len(made))
+
+
+def check(folder: Path, dtype: str) -> bool:
+    """Run all checks on an unpacked model."""
+    checker = Checker(folder, dtype)
+    results = [check_golden(checker), check_faults(checker), check_right(checker)]
+    return all(results)
+
+
+def main() -> None:
+    """Unpack a tarball, check the model and exit with 1 if it falls short."""
+    parser = argparse.ArgumentParser(description="Check a trained demo model with transformers.")
+    parser.add_argument("tarball", nargs="?", type=Path, default=Path("demo/model.tar"))
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(options.tarball) as tar:
+        tar.extractall(folder, filter="data")
+        sys.exit(0 if check(Path(folder), options.dtype) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What is checked with vLLM's own classes; these tests import vLLM, but boot nothing."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from utils import engine
+from utils.config import ENGINE_FIELDS_FILE
+from utils.errors import InvalidEngineArgs, InvalidSamplingParams
+from utils.request import GenerationRequest
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _vllm() -> Iterator[None]:
+    before = dict(os.environ)
+    engine.prepare_environment(lambda line: None)
+    engine.import_vllm()
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_the_committed_list_of_engine_fields_is_that_of_the_pinned_vllm() -> None:
+    committed = json.loads(ENGINE_FIELDS_FILE.read_text())["fields"]
+    real = json.loads(json.dumps(engine.describe_engine_fields()))
+
+    changed = {name for name in committed.keys() | real.keys() if committed.get(name) != real.get(name)}
+    assert not changed, f"run `python -m utils.engine utils/engine_fields.json` and read the difference: {sorted(changed)}"
+
+
+@pytest.mark.parametrize(
+    "engine_args",
+    [
+        {"max_model_len": 128, "dtype": "bfloat16", "enforce_eager": True},
+        {"gpu_memory_utilization": 1, "quantization": None},
+        {"compilation_config": {"cudagraph_capture_sizes": [1, 2]}, "limit_mm_per_prompt": {"image": 1}},
+        {"speculative_config": {"method": "ngram", "num_speculative_tokens": 3}},
+    ],
+)
+def test_arguments_that_vllm_takes_pass(engine_args: dict[str, Any]) -> None:
+    engine.check_against_vllm(engine_args)
+
+
+@pytest.mark.parametrize(
+    ("engine_args", "message"),
+    [
+        ({"max_model_length": 128}, "did you mean max_model_len"),
+        ({"max_model_len": "long"}, "valid integer"),
+        ({"dtype": "float12"}, "'auto'"),
+        ({"compilation_config": {"levl": 3}}, "levl"),
+    ],
+)
+def test_arguments_that_vllm_refuses_are_named(engine_args: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidEngineArgs, match=message):
+        engine.check_against_vllm(engine_args)
+
+
+def built(sampling_params: dict[str, Any], **inputs: Any) -> Any:
+    request = GenerationRequest.from_inputs({"prompt": "a", "sampling_params": sampling_params, **inputs})
+    return engine.Engine(None).sampling_params(request, max_tokens=9, stop=("STOP",), stop_token_ids=(7,))
+
+
+def test_all_inputs_reach_vllm() -> None:
+    params = built(
+        {"repetition_penalty": 1.2},
+        min_tokens=2,
+        temperature=0.5,
+        top_p=0.8,
+        top_k=3,
+        presence_penalty=0.1,
+        frequency_penalty=0.2,
+        seed=0,
+        stop_sequences="x,y",
+    )
+
+    wanted = {
+        "max_tokens": 9,
+        "min_tokens": 2,
+        "temperature": 0.5,
+        "top_p": 0.8,
+        "top_k": 3,
+        "presence_penalty": 0.1,
+        "frequency_penalty": 0.2,
+        "seed": 0,
+        "stop": ["x", "y", "STOP"],
+        "stop_token_ids": [7],
+        "repetition_penalty": 1.2,
+    }
+    assert {name: getattr(params, name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "value"),
+    [
+        ({"stop_token_ids": [5.0]}, "stop_token_ids", [5, 7]),
+        ({"logit_bias": {"5": 1}}, "logit_bias", {5: 1.0}),
+        ({"ignore_eos": True}, "stop_token_ids", []),
+        ({"ignore_eos": True}, "stop", []),
+        ({"min_p": 0}, "min_p", 0.0),
+        ({"structured_outputs": {"choice": ["a", "b"]}}, "n", 1),
+        ({"bad_words": ["no"]}, "bad_words", ["no"]),
+    ],
+)
+def test_further_fields_are_taken_as_vllm_declares_them(given: dict[str, Any], field: str, value: object) -> None:
+    assert getattr(built(given), field) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"temprature": 1}, "temprature is unknown"),
+        ({"min_tokenz": 1}, "did you mean min_tokens"),
+        ({"ignore_eos": 1}, "valid boolean"),
+        ({"ignore_eos": "true"}, "valid boolean"),
+        ({"min_p": "0.1"}, "valid number"),
+        ({"min_p": 3}, "min_p"),
+        ({"repetition_penalty": -1}, "repetition_penalty"),
+        ({"stop_token_ids": ["a"]}, "valid integer"),
+        ({"logit_bias": {"a": 1}}, "logit_bias"),
+        ({"structured_outputs": {"regexp": "a"}}, "structured_outputs"),
+        ({"structured_outputs": {}}, "structured_outputs"),
+    ],
+)
+def test_further_fields_that_vllm_refuses_are_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSamplingParams, match=message):
+        built(given)
+
+
+def test_what_the_user_set_in_the_environment_stays() -> None:
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "3"
+    reported: list[str] = []
+    engine.prepare_environment(reported.append)
+
+    assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "3"
+    assert not engine.runs_on_cpu() or "VLLM_CPU_KVCACHE_SPACE=3" in reported[0]

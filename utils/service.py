@@ -1,0 +1,221 @@
+"""The served model: config → weights → engine once, then a stream of text for each request."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from utils import engine as vllm_engine
+from utils import weights
+from utils.config import Config
+from utils.engine import Delta
+from utils.errors import EngineDead, EngineStartFailed
+from utils.prompts import ModelTraits, Prompt, Prompts, Tokenizer
+from utils.request import GenerationRequest
+from utils.schema import ModelLimits
+
+Report = Callable[[str], None]
+
+LONG_PROMPT = 20_000
+"""Characters from which rendering and tokenizing leave the event loop, so that open streams go on."""
+
+
+class EngineLike(Protocol):
+    """What the service needs of an engine; `utils.engine.Engine` is the real one and documents each member."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of prompt and answer together."""
+
+    @property
+    def architecture(self) -> str | None:
+        """The model's architecture by its config.json."""
+
+    @property
+    def errored(self) -> bool:
+        """Whether the engine has stopped for good."""
+
+    @property
+    def unfinished_requests(self) -> int:
+        """Requests that wait or run."""
+
+    def sampling_params(
+        self, request: GenerationRequest, *, max_tokens: int, stop: tuple[str, ...], stop_token_ids: tuple[int, ...]
+    ) -> Any:
+        """Build what `stream` takes as `params`."""
+
+    def stream(self, token_ids: list[int], params: Any, request_id: str) -> AsyncIterator[Delta]:
+        """Generate."""
+
+    def stop(self) -> None:
+        """End the engine."""
+
+
+@dataclass
+class Measurements:
+    """What happened during one answer; times in seconds, counts in tokens."""
+
+    input_token_count: int = 0
+    output_token_count: int = 0
+    time_to_first_token: float = 0.0
+    seconds: float = 0.0
+    finish_reason: str = "error"
+
+    def metrics(self) -> dict[str, int | float | str]:
+        """Return the figures by the names that Replicate shows; a time is 0 where no token came."""
+        rate = self.output_token_count / self.seconds if self.seconds else 0.0
+        return {
+            "input_token_count": self.input_token_count,
+            "output_token_count": self.output_token_count,
+            "time_to_first_token": round(self.time_to_first_token, 4),
+            "tokens_per_second": round(rate, 2),
+            "finish_reason": self.finish_reason,
+        }
+
+
+class Service:
+    """One model, ready to answer; made by `start`, or around an engine that runs already."""
+
+    def __init__(self, config: Config, engine: EngineLike, report: Report = print) -> None:
+        """Choose the prompt template for `engine`'s model.
+
+        Raises:
+            InvalidChatTemplate: no usable template where one is wanted.
+        """
+        self._engine = engine
+        self._report = report
+        self._log_prompts = config.log_prompts
+        self._prompts = Prompts(
+            ModelTraits(config.model_id, engine.architecture, config.is_instruct, config.prompt_template),
+            engine.tokenizer,
+            max_model_len=engine.max_model_len,
+            system_prompt=config.system_prompt,
+        )
+        report(f"chat template: {self._prompts.choice.origin}")
+
+    @classmethod
+    async def start(cls, config: Config, *, source: str | None = None, report: Report = print) -> "Service":
+        """Bring the weights, start the engine and generate once, so that what is returned can answer.
+
+        `source` wins over the config's. Each phase is reported with its seconds.
+
+        Raises:
+            WeightsError, EngineError, InvalidEngineArgs, InvalidChatTemplate: what stood in the way.
+        """
+        vllm_engine.prepare_environment(report)
+        bringing = weights.fetch(source or config.weights_source, config.cache_folder, report)
+        folder, _ = await asyncio.gather(
+            _timed("weights", bringing, report),
+            _timed("import", asyncio.to_thread(vllm_engine.import_vllm), report),
+        )
+        engine = await _timed("engine", vllm_engine.Engine.start(folder, config.engine_args), report)
+        try:
+            service = cls(config, engine, report)
+            await _timed("first token", service.generate_once(), report)
+        except BaseException:
+            engine.stop()
+            raise
+        return service
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the engine can answer."""
+        return not self._engine.errored
+
+    @property
+    def limits(self) -> ModelLimits:
+        """What of the loaded model shows in the schema."""
+        return ModelLimits(
+            max_model_len=self._engine.max_model_len,
+            takes_system_prompt=self._prompts.is_instruct,
+            takes_messages=self._prompts.takes_messages,
+            system_prompt=self._prompts.default_system_prompt,
+        )
+
+    @property
+    def unfinished_requests(self) -> int:
+        """Requests that wait or run in the engine."""
+        return self._engine.unfinished_requests
+
+    async def generate_once(self) -> None:
+        """Generate one token from the smallest prompt.
+
+        Raises:
+            EngineStartFailed: no token came.
+        """
+        params = self._engine.sampling_params(
+            GenerationRequest(prompt="a", temperature=0.0), max_tokens=1, stop=(), stop_token_ids=()
+        )
+        token_ids = self._engine.tokenizer.encode("a", add_special_tokens=True)
+        count = sum([delta.token_count async for delta in self._engine.stream(token_ids, params, _request_id())])
+        if count < 1:
+            raise EngineStartFailed("the engine started but generated nothing: see its log")
+
+    async def stream(self, inputs: Mapping[str, Any], measured: Measurements) -> AsyncIterator[str]:
+        """Check `inputs`, render the prompt and yield the answer's text as it comes.
+
+        `measured` is filled on the way, also when the answer fails or is cancelled. Closing or
+        cancelling the iterator aborts the request in the engine.
+
+        Raises:
+            InputError: the inputs cannot be served.
+            EngineError: the engine refused the request or has stopped.
+        """
+        started = time.perf_counter()
+        try:
+            request = GenerationRequest.from_inputs(inputs)
+            if not self.healthy:
+                raise EngineDead("the engine has stopped; restart the server and look for the cause in its log")
+            prompt = await self._rendered(request)
+            measured.input_token_count = len(prompt.token_ids)
+            async for delta in self._engine.stream(prompt.token_ids, self._params(request, prompt), _request_id()):
+                if delta.token_count and not measured.output_token_count:
+                    measured.time_to_first_token = time.perf_counter() - started
+                measured.output_token_count += delta.token_count
+                measured.finish_reason = delta.finish_reason or measured.finish_reason
+                if delta.text:
+                    yield delta.text
+        except (asyncio.CancelledError, GeneratorExit):
+            measured.finish_reason = "canceled"
+            raise
+        finally:
+            measured.seconds = time.perf_counter() - started
+
+    async def _rendered(self, request: GenerationRequest) -> Prompt:
+        length = len(request.prompt or "") + sum(len(message.content) for message in request.messages or ())
+        if length < LONG_PROMPT:
+            prompt = self._prompts.render(request)
+        else:
+            prompt = await asyncio.to_thread(self._prompts.render, request)
+        if self._log_prompts:
+            self._report(f"prompt ({len(prompt.token_ids)} tokens): {prompt.text}")
+        return prompt
+
+    def _params(self, request: GenerationRequest, prompt: Prompt) -> Any:
+        return self._engine.sampling_params(
+            request,
+            max_tokens=min(request.max_tokens, self._engine.max_model_len - len(prompt.token_ids)),
+            stop=prompt.stop,
+            stop_token_ids=prompt.stop_token_ids,
+        )
+
+    def stop(self) -> None:
+        """End the engine."""
+        self._engine.stop()
+
+
+async def _timed(phase: str, work: Awaitable[Any], report: Report) -> Any:
+    started = time.perf_counter()
+    result = await work
+    report(f"{phase}: {time.perf_counter() - started:.1f} s")
+    return result
+
+
+def _request_id() -> str:
+    return uuid.uuid4().hex
