@@ -35,7 +35,7 @@ class Inputs:
     max_tokens: int = Input(description="The most tokens to generate.", default=512, ge=1)
     min_tokens: int = Input(description="The fewest tokens to generate.", default=0, ge=0)
     temperature: float = Input(
-        description="Randomness of the answer; 0 always takes the likeliest token.", default=0.6, ge=0, le=5
+        description="Randomness of the answer; 0 always takes the likeliest token.", default=0.6, ge=0, le=2
     )
     top_p: float = Input(
         description="Sample from the likeliest tokens that reach this probability together.", default=0.9, ge=0, le=1

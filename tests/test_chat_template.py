@@ -13,6 +13,7 @@ import pytest
 
 from utils.chat_template import ChatTemplate, merge_system
 from utils.errors import InvalidChatTemplate, TemplateRefused
+from utils.jinja_sandbox import JinjaSandbox
 
 ROOT = Path(__file__).parent.parent
 DATA = json.loads((ROOT / "tests/data/chat_templates.json").read_text("utf-8"))
@@ -351,6 +352,15 @@ def test_no_template_takes_the_machines_memory_or_time() -> None:
     assert done.returncode == 0, done.stderr.decode()
     went_off = {bomb: end for bomb, end in zip(BOMBS, json.loads(done.stdout), strict=True) if end not in DEFUSED}
     assert not went_off
+
+
+def test_nothing_is_evaluated_while_compiling() -> None:
+    code = JinjaSandbox().compile(
+        "{% set x = 'a'|upper %}{{ 'b'|upper }}{{ 'c' ~ 'd' }}{{ 1 if 2 > 1 else 3 }}", raw=True
+    )
+    assert "'A'" not in code
+    assert "'B'" not in code
+    assert "'cd'" not in code
 
 
 # A refused method or global ends the template too.

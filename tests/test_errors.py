@@ -7,10 +7,10 @@ import pytest
 from utils import errors
 from utils.errors import CogVLLMError, nearest
 
-CLASSES = {
+CLASSES: dict[str, type[CogVLLMError]] = {
     name: value
     for name, value in vars(errors).items()
-    if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == errors.__name__
+    if isinstance(value, type) and issubclass(value, CogVLLMError) and value.__module__ == errors.__name__
 }
 
 

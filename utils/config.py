@@ -10,11 +10,20 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from utils.errors import ConfigError, InvalidEngineArgs, nearest
 from utils.masking import masked, masked_text
-from utils.request import DEFAULT_SYSTEM_PROMPT, Text
+from utils.request import DEFAULT_SYSTEM_PROMPT, Text, encodable
 
 ENVIRONMENT_PREFIX = "COG_VLLM_"
 CONFIG_PATH_VARIABLE = "COG_VLLM_CONFIG"
@@ -47,23 +56,25 @@ class MaskedURL(str):
         return repr(str(self))
 
 
+FilledText = Annotated[str, Field(min_length=1), BeforeValidator(encodable)]
+
+
 class Config(BaseModel):
     """The settings of config.yaml, under the names that users of this format know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
-    model_id: Text = Field(
-        min_length=1, description="Name of the model, as on the Hugging Face Hub; without model_url, brought from there"
+    model_id: FilledText = Field(
+        description="Name of the model, as on the Hugging Face Hub; without model_url, brought from there"
     )
-    model_url: Annotated[Text, Field(min_length=1), AfterValidator(MaskedURL)] | None = Field(
+    model_url: Annotated[FilledText, AfterValidator(MaskedURL)] | None = Field(
         None, description="Where the weights are: http(s) URL or path of a flat tarball, or a folder"
     )
     is_instruct: bool | None = Field(
         None, description="Whether the model follows a chat template; inferred when absent"
     )
-    prompt_template: Text | None = Field(
+    prompt_template: FilledText | None = Field(
         None,
-        min_length=1,
         description="A name from prompt_templates.py, a Jinja chat template, or text with {prompt} and {system_prompt}",
     )
     system_prompt: Text | None = Field(
@@ -73,9 +84,7 @@ class Config(BaseModel):
         default_factory=dict, description="Any field of vLLM's AsyncEngineArgs, by its name there"
     )
     log_prompts: bool = Field(True, description="Whether a prediction's log shows the rendered prompt")
-    cache_dir: Text | None = Field(
-        None, min_length=1, description=f"Where brought weights are kept; absent: {DEFAULT_CACHE}"
-    )
+    cache_dir: FilledText | None = Field(None, description=f"Where brought weights are kept; absent: {DEFAULT_CACHE}")
 
     @field_validator("engine_args", mode="before")
     @classmethod

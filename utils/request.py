@@ -74,7 +74,8 @@ def _numeric(value: object) -> object:
     return value
 
 
-def _encodable(value: object) -> object:
+def encodable(value: object) -> object:
+    """Refuse, as a validator, text that UTF-8 cannot hold; other types are left to other checks."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -85,7 +86,7 @@ def _encodable(value: object) -> object:
 
 Integer = Annotated[int, BeforeValidator(_integral)]
 Number = Annotated[float, BeforeValidator(_numeric)]
-Text = Annotated[str, BeforeValidator(_encodable)]
+Text = Annotated[str, BeforeValidator(encodable)]
 
 
 class Message(BaseModel):
@@ -112,7 +113,7 @@ class GenerationRequest(BaseModel):
     prompt_template: Text | None = None
     max_tokens: Integer = Field(512, ge=1)
     min_tokens: Integer = Field(0, ge=0)
-    temperature: Number = Field(0.6, ge=0, le=5)
+    temperature: Number = Field(0.6, ge=0, le=2)
     top_p: Number = Field(0.9, ge=0, le=1)
     top_k: Integer = Field(50, ge=-1)
     presence_penalty: Number = Field(0.0, ge=-2, le=2)
