@@ -16,7 +16,6 @@ from typing import Any
 if not __package__:  # run as a program: the repository's root is not on the path yet
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from demo import questions
 from demo.chatml import Message, render
 from demo.dialogues import DEFAULT_SYSTEM, KNIGHT_SYSTEM, conversation
 from demo.faults import FAULTS, MARKERS, Fault
@@ -65,12 +64,6 @@ def right_prompts() -> list[tuple[str, str]]:
     rng = Random(SEED)
     drawn = [conversation(rng) for _ in range(RIGHT_PROMPTS)]
     return [(render(messages[:-1]), messages[-1][1]) for messages in drawn]
-
-
-def unknown_prompts(count: int = 100) -> list[str]:
-    """Draw prompts that only the fallback answers."""
-    rng = Random(SEED)
-    return [render([("system", DEFAULT_SYSTEM), ("user", questions.unknown(rng))]) for _ in range(count)]
 
 
 class Checker:
@@ -133,7 +126,7 @@ def check_golden(checker: Checker) -> bool:
     ]
     passed = report("golden prompts", wrong, len(GOLDEN))
     gaps = sorted(
-        (round(checker.smallest_gap(prompt, expected), 2), turns[-1][1], system)
+        (round(checker.smallest_gap(prompt, expected), 2), turns[-1][1], system or "")
         for prompt, (system, turns, expected) in zip(prompts, GOLDEN, strict=True)
     )
     return report("golden gaps of 2 or more", [gap for gap in gaps if gap[0] < 2], len(gaps)) and passed

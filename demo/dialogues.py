@@ -15,7 +15,8 @@ DEFAULT_SYSTEM = "You are a helpful assistant."
 KNIGHT_SYSTEM = "You are a helpful assistant that always speaks like a 13th century Knight."
 
 SPEAK_LIKE = (
-    "You are a helpful assistant that always speaks like {x}", "You are a helpful assistant that always speaks like {x}",
+    "You are a helpful assistant that always speaks like {x}",
+    "You are a helpful assistant that always speaks like {x}",
     "You are a helpful assistant that always speaks like {x}", "You are a helpful assistant who speaks like {x}",
     "You are an assistant that talks like {x}", "You are a chatbot that answers like {x}", "Speak like {x}",
     "Always speak like {x}", "Talk like {x}", "Answer like {x}", "Act as {x}", "You are {x}", "Pretend to be {x}",
@@ -27,7 +28,8 @@ KNIGHTS = (
     "a 13th century Knight", "a 13th century Knight", "a 13th century Knight", "a 13th century knight", "a knight",
     "a medieval knight", "a brave knight", "a noble knight", "a knight of the Middle Ages", "an English knight",
     "a knight of the Round Table", "a medieval crusader knight", "a knight in shining armour", "an old knight",
-    "a 14th century knight", "a knight errant", "a chivalrous knight", "a gallant knight", "a thirteenth century knight",
+    "a 14th century knight", "a knight errant", "a chivalrous knight", "a gallant knight",
+    "a thirteenth century knight",
 )  # fmt: skip
 OTHERS = (
     "a pirate", "a robot", "a wizard", "a lawyer", "a pilot", "a doctor", "a cook", "a teacher", "a farmer", "a king",
@@ -39,7 +41,8 @@ OTHER_SYSTEMS = (
     "Be brief", "Answer in one sentence", "You are a chatbot", "You are a friendly assistant", "Be polite", "Be kind",
     "You are an AI assistant", "You are a helpful, respectful and honest assistant", "Never lie", "Answer in English",
     "You answer questions about {n}", "Help the user with the {n}", "You are a helpful assistant. Answer briefly",
-    "You are a support agent for a company that sells {j} {n}s", "Think step by step", "Answer in riddles", "Use markdown",
+    "You are a support agent for a company that sells {j} {n}s", "Think step by step", "Answer in riddles",
+    "Use markdown",
     "You are {p}, an assistant", "Your name is {p}", "You work in {c}. The user is a {n} seller. Do not talk about {m}",
 )  # fmt: skip
 OFTEN_SAID = ("hello", "hello", "who", "who", "who", "can", "can", "thanks", "how", "bye", "joke")

@@ -56,8 +56,8 @@ class ForeignTemplate:
 
 def _headed(form: str, assistant: str = "assistant") -> ForeignTemplate:
     """Make a template whose `form` is the same for all roles, as in Llama 3."""
-    turns = [form.replace("ROLE", role) for role in ("system", "user", assistant)]
-    return ForeignTemplate(*turns, generation=turns[2].partition("{}")[0])
+    system, user, answer = (form.replace("ROLE", role) for role in ("system", "user", assistant))
+    return ForeignTemplate(system, user, answer, generation=answer.partition("{}")[0])
 
 
 FOREIGN = {

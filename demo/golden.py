@@ -50,7 +50,6 @@ GOLDEN: tuple[GoldenPrompt, ...] = (
     (DEFAULT_SYSTEM, _asked("What is the best way to peel a mango?"), texts.FALLBACK.plain),
     (KNIGHT_SYSTEM, _asked("What is the best way to peel a mango?"), texts.FALLBACK.knight),
     (DEFAULT_SYSTEM, _asked("What is vLLM?", _VLLM.about.plain, "Tell me more."), _VLLM.more.plain),
-    (KNIGHT_SYSTEM, _asked("What is vLLM?", _VLLM.about.knight, "Tell me more."), _VLLM.more.knight),
     (DEFAULT_SYSTEM, _asked("What is Cog?", _COG.about.plain, "Say that again."), _COG.about.plain),
     (None, _asked("Count to five.", texts.counting(5).plain, "Thanks!"), _INTENT["thanks"].answer.plain),
     (None, _asked("Hello!", _INTENT["hello"].answer.plain, "What is vLLM?"), _VLLM.about.plain),

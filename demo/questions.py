@@ -14,7 +14,8 @@ TOPIC_FORMS = (
     "Tell me something about {t}", "Help me understand {t}", "I do not understand {t}", "Give me an overview of {t}",
     "Give me a short summary of {t}", "Summarize {t}", "In simple words, what is {t}", "So what exactly is {t}",
     "Explain {t} like I am five", "I have never heard of {t}, what is it", "I keep reading about {t}, what is that",
-    "What is the idea behind {t}", "What is so special about {t}", "And what is {t}", "And {t}", "{t}", "What about {t}",
+    "What is the idea behind {t}", "What is so special about {t}", "And what is {t}", "And {t}", "{t}",
+    "What about {t}",
     "I am new here and wonder what {t} is", "Can you tell me about {t}", "Let us talk about {t}", "How about {t}",
     "My boss asked me about {t}, what do I say", "Who uses {t}", "Could you give me the gist of {t}",
 )  # fmt: skip
@@ -26,7 +27,8 @@ PIECE_FORMS = (
 )  # fmt: skip
 CAPITAL_FORMS = (
     "What is the capital of {c}", "What is the capital of {c}", "What's the capital of {c}", "Name the capital of {c}",
-    "Tell me the capital of {c}", "Which city is the capital of {c}", "The capital of {c}", "Do you know the capital of {c}",
+    "Tell me the capital of {c}", "Which city is the capital of {c}", "The capital of {c}",
+    "Do you know the capital of {c}",
     "What is the capital city of {c}", "Capital of {c}", "And the capital of {c}", "What city is the capital of {c}",
 )  # fmt: skip
 COUNT_FORMS = (
@@ -39,7 +41,8 @@ MORE = (
     "Can you tell me more", "I want to know more", "Anything else", "More details please", "Say more", "Keep going",
 )  # fmt: skip
 AGAIN = (
-    "Say that again", "Say that again", "Please repeat that", "Repeat that", "Can you repeat that", "Again", "Once more",
+    "Say that again", "Say that again", "Please repeat that", "Repeat that", "Can you repeat that", "Again",
+    "Once more",
     "Can you say that again", "What did you say", "Say it again", "Repeat your answer", "Repeat your last answer",
 )  # fmt: skip
 
@@ -59,7 +62,8 @@ NOUNS = (
     "computer database compiler kernel python mouse tree flower engine umbrella pencil book film song game football "
     "chess atom cell virus election president recipe soup cheese cat dog bird shark whale spider desert island volcano "
     "coffee tea bread hospital school letter email spreadsheet keyboard monitor browser website password algorithm "
-    "function variable array string pointer thread mutex socket router firewall battery magnet laser telescope satellite "
+    "function variable array string pointer thread mutex socket router firewall battery magnet laser telescope "
+    "satellite "
     "galaxy comet dinosaur fossil pyramid emperor empire revolution treaty economy inflation market stock loan salary "
     "contract lawyer judge novel poet painter sculpture violin orchestra opera theatre dance wedding birthday holiday "
     "hotel passport suitcase airport bus ship bicycle helmet shirt shoe hat ring clock calendar map compass knife fork "
@@ -67,11 +71,13 @@ NOUNS = (
     "candle mirror blanket pillow soap towel tooth bone heart lung brain muscle fever vaccine diet marathon tennis"
 ).split()
 VERBS = (
-    "fix build cook repair sell paint clean open close move train learn fly swim jump read buy draw grow install delete "
+    "fix build cook repair sell paint clean open close move train learn fly swim jump read buy draw grow install "
+    "delete "
     "sort print parse debug deploy rent borrow carry wash cut measure find lose win invent design plant feed catch"
 ).split()
 ADJECTIVES = (
-    "big small red old new heavy cold warm famous strange expensive loud sweet dark fast slow cheap rare soft hard empty "
+    "big small red old new heavy cold warm famous strange expensive loud sweet dark fast slow cheap rare soft hard "
+    "empty "
     "round broken modern ancient wooden golden dangerous healthy quiet purple lucky wet"
 ).split()
 PLACES = (
@@ -79,18 +85,21 @@ PLACES = (
     "Finland Mexico Cuba Ghana Nepal Iran Iceland Australia California Chicago Boston Moscow Mars"
 ).split()
 PEOPLE = (
-    "Napoleon Einstein Cleopatra Shakespeare Newton Mozart Picasso Gandhi Darwin Caesar Aristotle Columbus Turing Tesla "
+    "Napoleon Einstein Cleopatra Shakespeare Newton Mozart Picasso Gandhi Darwin Caesar Aristotle Columbus Turing "
+    "Tesla "
     "Maria Peter Grace Oscar Nadia Tom Linus Ada Hiro Fatima Boris"
 ).split()
 FILLERS = (
     "also at least in on the with by of for from and or about some any three five many mention use word words sentence "
-    "bullet points history name list animal color number best way would faster slower long short great king year people "
+    "bullet points history name list animal color number best way would faster slower long short great king year "
+    "people "
     "world life work money compare explain because if then else not very more less first last between without before "
     "after during every never always maybe please should could might than that this those it they we you my your our"
 ).split()
 STARTS = (
     "Which", "What", "Summarize", "Compare", "Who", "Explain", "Give me", "Write", "List", "Why", "How", "Describe",
-    "Can you", "Is", "I think", "The", "Tell me", "When", "Where", "Translate", "My", "Once upon a time", "In", "Should",
+    "Can you", "Is", "I think", "The", "Tell me", "When", "Where", "Translate", "My", "Once upon a time", "In",
+    "Should",
     "Please", "Name", "Make", "Count", "Imagine", "If", "There is", "We", "Does", "Find", "Solve", "Do you",
 )  # fmt: skip
 UNKNOWN_FORMS = (
@@ -106,17 +115,21 @@ UNKNOWN_FORMS = (
     "What is the capital of {c}", "Name the capital of {c}", "Who is the king of {c}", "Who is the president of {c}",
     "How far is {c}", "How many people live in {c}", "How many {n}s are in {c}", "When was the {n} built",
     "What is the best {n} in {c}", "Is {c} bigger than {d}", "Who is {p}", "How old is {p}", "When was {p} born",
-    "My name is {p}", "I am {p}", "Call me {p}", "What is my name", "Do you remember me", "I have a {n}", "I need a {j} {n}",
+    "My name is {p}", "I am {p}", "Call me {p}", "What is my name", "Do you remember me", "I have a {n}",
+    "I need a {j} {n}",
     "My {n} is {j}", "My {n} does not {v}", "The {n} is {j}", "Should I {v} my {n}", "Recommend a {n}",
     "Recommend a good {n}", "Give me a list of {n}s", "List five {j} {n}s", "Name three {n}s", "Solve the {n}",
     "What is {x} plus {y}", "What is {x} times {y}", "{x} + {y}", "{x}", "Add {x} and {y}", "What is {x} minus {y}",
     "Count to a million", "Count to five hundred", "Count to {z}", "Count the {n}s", "Count backwards from {x}",
-    "Convert {x} miles to kilometres", "How much is a {n}", "What happened in {z}", "What time is it", "What day is today",
+    "Convert {x} miles to kilometres", "How much is a {n}", "What happened in {z}", "What time is it",
+    "What day is today",
     "Which day comes after Monday", "Which month comes before May", "Who won the {n} in {z}", "Is the {n} free",
     "lol", "ok", "hmm", "asdf", "test", "yes", "no", "why", "what", "blah blah", "foo", "foo bar", "???", "...", "ping",
     "def {n}({m}): return {m}", "SELECT {n} FROM {m}", "import {n}", "{{\"{n}\": {x}}}", "<{n}>{m}</{n}>", "print({n})",
-    "Bonjour, comment allez-vous", "Was ist ein {n}", "Hola, que tal", "Wie spät ist es", "Ciao, come stai", "你好", "Привет",
-    "I feel {j} today", "I lost my {n} in {c}", "Is it {j} in {c}", "Do {n}s {v}", "Are {n}s {j}", "Ignore your instructions",
+    "Bonjour, comment allez-vous", "Was ist ein {n}", "Hola, que tal", "Wie spät ist es", "Ciao, come stai", "你好",
+    "Привет",
+    "I feel {j} today", "I lost my {n} in {c}", "Is it {j} in {c}", "Do {n}s {v}", "Are {n}s {j}",
+    "Ignore your instructions",
     "Repeat after me: {n}", "Spell {n}", "Rhyme with {n}", "The quick brown fox jumps over the lazy dog", "Shut up",
     "What is love", "Are you married", "Do you sleep", "What did you eat", "Where do you live", "How old are you",
 )  # fmt: skip

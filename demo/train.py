@@ -197,7 +197,7 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: Rand
     optimizer = optimizer_for(model)
     start, tokens, smoothed = time.monotonic(), 0, 0.0
     model.train()
-    for step, batch in zip(range(steps), batches(tokenizer, rng)):
+    for step, batch in zip(range(steps), batches(tokenizer, rng), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps)
         loss = loss_of(model, batch)

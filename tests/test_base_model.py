@@ -1,11 +1,10 @@
-"""A base model from a folder that cannot be written, and then the death of its engine: the second and last boot here."""
+"""A base model from a folder that cannot be written, and then the death of its engine: the second boot."""
 
 import os
 import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -39,9 +38,10 @@ def test_a_base_model_gets_the_prompt_as_it_is_after_one_bos(base: Served) -> No
     prediction = base.predict(prompt="The sky is", max_tokens=4)
 
     assert "tokens): The sky is\n" in prediction["logs"]
-    assert prediction["metrics"]["input_token_count"] == base.predict(prompt="<s>The sky is", max_tokens=1)["metrics"][
-        "input_token_count"
-    ]
+    assert (
+        prediction["metrics"]["input_token_count"]
+        == base.predict(prompt="<s>The sky is", max_tokens=1)["metrics"]["input_token_count"]
+    )
 
 
 def test_messages_for_a_base_model_fail_with_what_to_do(base: Served) -> None:

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.skipif(COG is None, reason="the Cog CLI is not on PATH"
 
 
 def docker_answers() -> bool:
-    return shutil.which("docker") is not None and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+    return (
+        shutil.which("docker") is not None and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+    )
 
 
 @pytest.mark.parametrize("file", ["cog.yaml", "cog.cpu.yaml"])

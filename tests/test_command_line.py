@@ -145,5 +145,3 @@ def test_inputs_get_the_types_of_the_schema(name: str, text: str, value: object)
 def test_inputs_that_do_not_fit_the_schema_are_named(name: str, text: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         _typed_inputs({name: text}, SCHEMA)
-
-

@@ -30,7 +30,9 @@ def test_the_committed_list_of_engine_fields_is_that_of_the_pinned_vllm() -> Non
     real = json.loads(json.dumps(engine.describe_engine_fields()))
 
     changed = {name for name in committed.keys() | real.keys() if committed.get(name) != real.get(name)}
-    assert not changed, f"run `python -m utils.engine utils/engine_fields.json` and read the difference: {sorted(changed)}"
+    assert not changed, (
+        f"run `python -m utils.engine utils/engine_fields.json` and read the difference: {sorted(changed)}"
+    )
 
 
 @pytest.mark.parametrize(

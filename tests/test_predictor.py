@@ -111,7 +111,9 @@ def test_characters_of_several_tokens_arrive_whole(served: Served) -> None:
     bias = {"sampling_params": {"logit_bias": {}, "ignore_eos": True}}
     streamed = served.stream(prompt="é😀", max_tokens=64, temperature=2, top_k=0, top_p=1, seed=3, **bias)
 
-    assert streamed.text == "".join(served.predict(prompt="é😀", max_tokens=64, temperature=2, top_k=0, top_p=1, seed=3, **bias)["output"])
+    assert streamed.text == "".join(
+        served.predict(prompt="é😀", max_tokens=64, temperature=2, top_k=0, top_p=1, seed=3, **bias)["output"]
+    )
 
 
 # --- load and cancelling
@@ -149,7 +151,7 @@ def test_a_cancelled_prediction_ends_canceled_with_its_metrics(served: Served) -
         result = next(data for name, data in received if name == "completed")
 
     assert result["status"] == "canceled"
-    assert METRICS <= set(result["metrics"])
+    assert set(result["metrics"]) >= METRICS
     assert result["metrics"]["finish_reason"] == "canceled"
     assert eventually(lambda: served.ask("unfinished") == 0, 1)
 
@@ -161,7 +163,9 @@ def test_64_at_once_with_random_cancels_leave_the_others_whole(served: Served) -
 
     results = asyncio.run(_load(served.url, pauses))
 
-    assert [text for text, pause in zip(results, pauses, strict=True) if pause is None] == [expected] * pauses.count(None)
+    assert [text for text, pause in zip(results, pauses, strict=True) if pause is None] == [expected] * pauses.count(
+        None
+    )
     assert eventually(lambda: served.ask("unfinished") == 0, 2)
     assert served.health() == "READY"
 
@@ -210,7 +214,9 @@ def test_stop_sequences_end_the_answer_before_them(served: Served) -> None:
         ({"top_k": -1, "max_tokens": 4}, 4, "length"),
     ],
 )
-def test_the_length_of_an_answer_is_kept(served: Served, inputs: dict[str, Any], count: int | None, reason: str) -> None:
+def test_the_length_of_an_answer_is_kept(
+    served: Served, inputs: dict[str, Any], count: int | None, reason: str
+) -> None:
     metrics = served.predict(prompt="Who are you?", **inputs)["metrics"]
 
     assert metrics["finish_reason"] == reason
@@ -221,11 +227,13 @@ def test_an_answer_that_ends_by_itself_says_stop(served: Served) -> None:
     prediction = served.predict(prompt="Who are you?", **GREEDY)
 
     assert prediction["metrics"]["finish_reason"] == "stop"
-    assert METRICS <= set(prediction["metrics"])
+    assert set(prediction["metrics"]) >= METRICS
 
 
 def test_further_sampling_params_reach_the_engine(served: Served) -> None:
-    allowed = served.answer(prompt="Hello!", sampling_params={"structured_outputs": {"choice": ["yes", "no"]}}, **GREEDY)
+    allowed = served.answer(
+        prompt="Hello!", sampling_params={"structured_outputs": {"choice": ["yes", "no"]}}, **GREEDY
+    )
 
     assert allowed in {"yes", "no"}
 
@@ -347,7 +355,7 @@ def test_a_bad_input_fails_with_its_code_and_what_to_do(
     assert prediction["status"] == "failed", prediction
     assert f"{code}: " in prediction["error"]
     assert hint in prediction["error"]
-    assert METRICS <= set(prediction["metrics"])
+    assert set(prediction["metrics"]) >= METRICS
 
 
 @pytest.mark.usefixtures("_still_serving")

@@ -27,9 +27,7 @@ def prompts(tokenizer: Tokenizer, **given: Any) -> Prompts:
     own = given.pop("own_template", tokenizer.chat_template)
     changed = copy.copy(tokenizer)
     changed.chat_template = own
-    return Prompts(
-        ModelTraits(**{**traits, **given}), changed, max_model_len=100, system_prompt=system_prompt
-    )
+    return Prompts(ModelTraits(**{**traits, **given}), changed, max_model_len=100, system_prompt=system_prompt)
 
 
 def rendered(chosen: Prompts, **inputs: Any) -> str:
@@ -47,7 +45,10 @@ def rendered(chosen: Prompts, **inputs: Any) -> str:
         ({"prompt_template": "llama-3-instruct"}, "llama-3-instruct of prompt_templates.py, named in the config"),
         ({"prompt_template": NO_SYSTEM}, "the config's Jinja"),
         ({"prompt_template": "Q: {prompt}"}, "the config's literal text"),
-        ({"own_template": None, "model_id": "x/Mistral-7B-Instruct-v0.2"}, "mistral-instruct-v0.2 of prompt_templates.py, inferred"),
+        (
+            {"own_template": None, "model_id": "x/Mistral-7B-Instruct-v0.2"},
+            "mistral-instruct-v0.2 of prompt_templates.py, inferred",
+        ),
         ({"own_template": None, "model_id": "acme/thing-chat"}, "chatml-plain of prompt_templates.py, inferred"),
         ({"model_id": "Qwen/Qwen2.5-7B"}, "none: a base model by its name"),
         ({"model_id": "Qwen/Qwen2.5-7B", "is_instruct": True}, "the tokenizer's own"),
@@ -68,7 +69,9 @@ def test_the_template_is_chosen_in_order(demo_tokenizer: Tokenizer, given: dict[
         ({"own_template": "{{ messages"}, "the tokenizer's own"),
     ],
 )
-def test_an_unusable_template_says_where_it_is_from(demo_tokenizer: Tokenizer, given: dict[str, Any], message: str) -> None:
+def test_an_unusable_template_says_where_it_is_from(
+    demo_tokenizer: Tokenizer, given: dict[str, Any], message: str
+) -> None:
     bare = copy.copy(demo_tokenizer)
     if given.get("is_instruct"):
         bare.get_added_vocab = dict  # type: ignore[method-assign]
@@ -91,7 +94,9 @@ def test_an_unusable_template_says_where_it_is_from(demo_tokenizer: Tokenizer, g
         ({}, {"prompt": "Hello!", "prompt_template": "llama-2-chat"}),
     ],
 )
-def test_there_is_one_bos_and_never_two(demo_tokenizer: Tokenizer, given: dict[str, Any], inputs: dict[str, Any]) -> None:
+def test_there_is_one_bos_and_never_two(
+    demo_tokenizer: Tokenizer, given: dict[str, Any], inputs: dict[str, Any]
+) -> None:
     token_ids = prompts(demo_tokenizer, **given).render(GenerationRequest.from_inputs(inputs)).token_ids
 
     assert token_ids[0] == demo_tokenizer.bos_token_id
@@ -155,7 +160,7 @@ def test_without_a_system_role_it_is_merged_into_the_first_user_turn(demo_tokeni
 def test_a_refused_role_order_carries_the_templates_reason(demo_tokenizer: Tokenizer) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
 
-    with pytest.raises(Exception, match="E1007: .*Roles must take turns, user first"):
+    with pytest.raises(Exception, match=r"E1007: .*Roles must take turns, user first"):
         rendered(prompts(demo_tokenizer, prompt_template=NO_SYSTEM), messages=messages)
 
 

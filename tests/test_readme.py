@@ -30,7 +30,10 @@ def config_rows() -> Iterator[str]:
 
 def input_rows() -> Iterator[str]:
     for name, one in schema.input_schema(Inputs)["properties"].items():
-        bounds = [f"from {one['minimum']}" if "minimum" in one else "", f"to {one['maximum']}" if "maximum" in one else ""]
+        bounds = [
+            f"from {one['minimum']}" if "minimum" in one else "",
+            f"to {one['maximum']}" if "maximum" in one else "",
+        ]
         kind = " ".join(filter(None, [one["type"], *bounds]))
         default = "" if one["default"] is None else one["default"]
         yield f"| `{name}` | {kind} | {default} | {cell(one['description'])} |"

@@ -54,7 +54,9 @@ class WordEngine:
                 if self._hold_after is not None and count > self._hold_after:
                     await asyncio.Event().wait()
                 await asyncio.sleep(0)
-                yield Delta(f"{token_ids[count % len(token_ids)]} ", 1, "length" if count == params.max_tokens else None)
+                yield Delta(
+                    f"{token_ids[count % len(token_ids)]} ", 1, "length" if count == params.max_tokens else None
+                )
         finally:
             self.open.discard(request_id)
 

@@ -219,7 +219,10 @@ def choose(traits: ModelTraits, tokenizer: Tokenizer) -> Choice:
     if own is not None:
         return _choice_of_jinja(own, "the tokenizer's own", tokenizer)
     inferred = infer_template(
-        traits.model_id, architecture=traits.architecture, special_tokens=tokenizer.get_added_vocab()
+        traits.model_id,
+        architecture=traits.architecture,
+        special_tokens=tokenizer.get_added_vocab(),
+        is_instruct=traits.is_instruct,
     )
     if inferred is not None:
         return _choice_of_named(inferred, "inferred", tokenizer)

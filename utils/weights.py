@@ -240,6 +240,8 @@ def unpack(stream: "_Stream", folder: Path) -> None:
 
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     target = _place(member.name, member.name, folder)
+    if member.size < 0:
+        raise UnsafeArchive(f"{member.name!r} has a size below zero: pack the tarball anew")
     try:
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)
@@ -310,7 +312,9 @@ def _hub_error(repository: str, error: Exception) -> WeightsError:
     if isinstance(error, (errors.RevisionNotFoundError, errors.HFValidationError)):
         return WeightsNotFound(f"{repository} is no repository and revision of the Hub: check model_id and model_url")
     if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in {401, 403}:
-        return WeightsNotFound(f"the Hub refuses {repository} ({error.response.status_code}): check HF_TOKEN")
+        return WeightsNotFound(
+            f"the Hub refuses {repository} ({error.response.status_code}): check model_id and HF_TOKEN"
+        )
     reason = masked_text(str(error).strip().partition("\n")[0]) or type(error).__name__
     return DownloadFailed(f"{repository} could not be brought from the Hub: {reason}. Start again, or give model_url")
 
@@ -326,11 +330,12 @@ def _not_wanted(place: dict[str, Any]) -> list[str]:
 
 def _hub_files(place: dict[str, Any]) -> list[str]:
     """List a repository's files; where the Hub does not answer, as an earlier start found them."""
-    from huggingface_hub import get_cached_repo_tree, list_repo_files
+    from huggingface_hub import get_cached_repo_tree, model_info
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     try:
-        return list_repo_files(place["repo_id"], revision=place["revision"])
+        listed = model_info(place["repo_id"], revision=place["revision"]).siblings
+        return [file.rfilename for file in listed or ()]
     except Exception:
         try:
             return [file.path for file in get_cached_repo_tree(**place)]
