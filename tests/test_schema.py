@@ -28,8 +28,8 @@ def field_name(input_name: str) -> str:
 
 def bounds_of_field(name: str) -> dict[str, float]:
     metadata = GenerationRequest.model_fields[field_name(name)].metadata
-    lower = {"minimum": one.ge for one in metadata if hasattr(one, "ge")}
-    return lower | {"maximum": one.le for one in metadata if hasattr(one, "le")}
+    names = {"ge": "minimum", "le": "maximum"}
+    return {names[one]: getattr(limit, one) for limit in metadata for one in names if hasattr(limit, one)}
 
 
 def test_inputs_are_those_of_the_request_in_both_directions() -> None:

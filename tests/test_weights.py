@@ -513,7 +513,7 @@ def test_status_is_told(status: int, kind: type[WeightsError], message: str, web
         (f"ftp://host/x{QUERY}", WeightsNotFound, "cannot be fetched: UnsupportedProtocol. Check model_url"),
         (f"http://[bad/{QUERY}", DownloadFailed, "broke off: "),
         (f"http://host:port/{QUERY}", DownloadFailed, "broke off: "),
-        (f"http://127.0.0.1:1/x{QUERY}", DownloadFailed, "broke off: [Errno 111] Connection refused"),
+        (f"http://127.0.0.1:1/x{QUERY}", DownloadFailed, "broke off: "),
     ],
 )
 def test_redirect_that_leads_nowhere(
@@ -540,7 +540,7 @@ def test_refused_connection_is_told(cache: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/model.tar"
-        assert "broke off: [Errno 111] Connection refused. Start again" in refusal(url + QUERY, cache, DownloadFailed)
+        assert "Connection refused. Start again" in refusal(url + QUERY, cache, DownloadFailed)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 512, 1536, 5000, 12800])
