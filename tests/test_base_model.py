@@ -22,9 +22,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         shutil.copy(PROJECT / name, folder / name)
     (folder / ".cog").write_text("a file where the schema's folder should be: root ignores a mode that forbids writing")
     config = folder / "config.yaml"
-    config.write_text(f"model_id: me/a-base-model\nmodel_url: {PROJECT}/demo/model.tar\nis_instruct: false\n")
-    with serving(scratch, folder, COG_VLLM_LOG_PROMPTS="true") as running:
+    config.write_text("model_id: me/a-base-model\nmodel_url: nothing-is-here.tar\nis_instruct: false\n")
+    with serving(
+        scratch, folder, COG_WEIGHTS=f"{PROJECT}/demo/model.tar", COG_VLLM_CACHE_DIR=f"{scratch}/c"
+    ) as running:
         yield running
+
+
+def test_cog_weights_win_over_the_configs_source(base: Served) -> None:
+    assert base.health() == "READY"
 
 
 def test_a_base_model_has_no_conversation_inputs(base: Served) -> None:

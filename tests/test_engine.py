@@ -1,4 +1,4 @@
-"""What is checked with vLLM's own classes; these tests import vLLM, but boot nothing."""
+"""What vLLM's own classes say to engine arguments and sampling parameters; vLLM is imported, nothing is booted."""
 
 import json
 import os
@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from utils import engine
-from utils.config import ENGINE_FIELDS_FILE
+from utils import engine_args
+from utils.engine_fields import ENGINE_FIELDS_FILE
 from utils.errors import InvalidEngineArgs, InvalidSamplingParams
 from utils.request import GenerationRequest
+from utils.sampling import Ending, sampling_params
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module", autouse=True)
 def _vllm() -> Iterator[None]:
     before = dict(os.environ)
-    engine.prepare_environment(lambda line: None)
-    engine.import_vllm()
+    engine_args.prepare_environment(lambda line: None)
+    engine_args.import_vllm()
     yield
     os.environ.clear()
     os.environ.update(before)
@@ -27,16 +28,16 @@ def _vllm() -> Iterator[None]:
 
 def test_the_committed_list_of_engine_fields_is_that_of_the_pinned_vllm() -> None:
     committed = json.loads(ENGINE_FIELDS_FILE.read_text())["fields"]
-    real = json.loads(json.dumps(engine.describe_engine_fields()))
+    real = json.loads(json.dumps(engine_args.describe_engine_fields()))
 
     changed = {name for name in committed.keys() | real.keys() if committed.get(name) != real.get(name)}
     assert not changed, (
-        f"run `python -m utils.engine utils/engine_fields.json` and read the difference: {sorted(changed)}"
+        f"run `python -m utils.engine_args utils/engine_fields.json` and read the difference: {sorted(changed)}"
     )
 
 
 @pytest.mark.parametrize(
-    "engine_args",
+    "given",
     [
         {"max_model_len": 128, "dtype": "bfloat16", "enforce_eager": True},
         {"gpu_memory_utilization": 1, "quantization": None},
@@ -44,12 +45,12 @@ def test_the_committed_list_of_engine_fields_is_that_of_the_pinned_vllm() -> Non
         {"speculative_config": {"method": "ngram", "num_speculative_tokens": 3}},
     ],
 )
-def test_arguments_that_vllm_takes_pass(engine_args: dict[str, Any]) -> None:
-    engine.check_against_vllm(engine_args)
+def test_arguments_that_vllm_takes_pass(given: dict[str, Any]) -> None:
+    engine_args.check_against_vllm(given)
 
 
 @pytest.mark.parametrize(
-    ("engine_args", "message"),
+    ("given", "message"),
     [
         ({"max_model_length": 128}, "did you mean max_model_len"),
         ({"max_model_len": "long"}, "valid integer"),
@@ -57,14 +58,14 @@ def test_arguments_that_vllm_takes_pass(engine_args: dict[str, Any]) -> None:
         ({"compilation_config": {"levl": 3}}, "levl"),
     ],
 )
-def test_arguments_that_vllm_refuses_are_named(engine_args: dict[str, Any], message: str) -> None:
+def test_arguments_that_vllm_refuses_are_named(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidEngineArgs, match=message):
-        engine.check_against_vllm(engine_args)
+        engine_args.check_against_vllm(given)
 
 
-def built(sampling_params: dict[str, Any], **inputs: Any) -> Any:
-    request = GenerationRequest.from_inputs({"prompt": "a", "sampling_params": sampling_params, **inputs})
-    return engine.Engine(None).sampling_params(request, max_tokens=9, stop=("STOP",), stop_token_ids=(7,))
+def built(further: dict[str, Any], **inputs: Any) -> Any:
+    request = GenerationRequest.from_inputs({"prompt": "a", "sampling_params": further, **inputs})
+    return sampling_params(request, Ending(max_tokens=9, stop=("STOP",), stop_token_ids=(7,)))
 
 
 def test_all_inputs_reach_vllm() -> None:
@@ -115,7 +116,7 @@ def test_further_fields_are_taken_as_vllm_declares_them(given: dict[str, Any], f
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"temprature": 1}, "temprature is unknown"),
+        ({"temprature": 1}, "no field 'temprature'"),
         ({"min_tokenz": 1}, "did you mean min_tokens"),
         ({"ignore_eos": 1}, "valid boolean"),
         ({"ignore_eos": "true"}, "valid boolean"),
@@ -136,7 +137,7 @@ def test_further_fields_that_vllm_refuses_are_named(given: dict[str, Any], messa
 def test_what_the_user_set_in_the_environment_stays() -> None:
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = "3"
     reported: list[str] = []
-    engine.prepare_environment(reported.append)
+    engine_args.prepare_environment(reported.append)
 
     assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "3"
-    assert not engine.runs_on_cpu() or "VLLM_CPU_KVCACHE_SPACE=3" in reported[0]
+    assert not engine_args.runs_on_cpu() or "VLLM_CPU_KVCACHE_SPACE=3" in reported[0]

@@ -14,6 +14,7 @@ ROOMS = (
     ("predict", "utils.command_line", "utils.local_server", "train", "deploy"),
     ("utils.service", "utils.schema", "utils.openai_server"),
     ("utils.engine", "utils.prompts", "utils.weights", "utils.config"),
+    ("utils.engine_args", "utils.sampling", "utils.engine_fields", "utils.strict_yaml"),
     ("utils.request", "prompt_templates", "utils.chat_template", "utils.jinja_sandbox"),
     ("utils.errors", "utils.masking", "utils.cog_streaming"),
 )
@@ -21,7 +22,7 @@ ROOMS = (
 
 SEPARATE = frozenset(ROOMS[2])
 COG_IMPORTERS = {"predict", "utils.cog_streaming", "train", "deploy"}
-VLLM_IMPORTERS = {"utils.engine", "utils.openai_server"}
+VLLM_IMPORTERS = {"utils.engine", "utils.engine_args", "utils.sampling", "utils.openai_server"}
 HEAVY = {"torch", "vllm", "transformers", "huggingface_hub", "cog", "coglet", "ray"}
 
 

@@ -35,7 +35,7 @@ def test_an_answer_is_measured(demo_tokenizer: Tokenizer) -> None:
 
     assert len(text.split()) == 7
     metrics = measured.metrics()
-    assert metrics["input_token_count"] == len(engine.seen[0][0])
+    assert metrics["input_token_count"] == len(engine.seen[0])
     assert metrics["output_token_count"] == 7
     assert metrics["finish_reason"] == "length"
     assert 0 < measured.time_to_first_token <= measured.seconds

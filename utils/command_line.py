@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(command=_predict)
     serve = commands.add_parser("serve", help="start the model and serve until interrupted", prog="script/serve")
     serve.add_argument(
-        "--port", type=int, default=int(os.environ.get("PORT", DEFAULT_PORT)), help="default: PORT, else 5000"
+        "--port", type=int, default=os.environ.get("PORT", str(DEFAULT_PORT)), help="default: PORT, else 5000"
     )
     serve.set_defaults(command=_serve)
     for command in (predict, serve):

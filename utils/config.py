@@ -1,10 +1,6 @@
 """Every setting of the served model, read once from config.yaml and the environment, then frozen."""
 
-import io
-import json
-import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -21,9 +17,11 @@ from pydantic import (
     model_validator,
 )
 
-from utils.errors import ConfigError, InvalidEngineArgs, nearest
-from utils.masking import masked, masked_text
+from utils.engine_fields import ANYTHING, Where, check_engine_args, engine_fields, fits
+from utils.errors import ConfigError, nearest
+from utils.masking import masked, masked_text, shown
 from utils.request import DEFAULT_SYSTEM_PROMPT, Text, encodable
+from utils.strict_yaml import parse, problem
 
 ENVIRONMENT_PREFIX = "COG_VLLM_"
 CONFIG_PATH_VARIABLE = "COG_VLLM_CONFIG"
@@ -31,19 +29,9 @@ DEFAULT_CACHE = "~/.cache/cog-vllm"
 LARGEST_FILE = 1 << 20
 """Bytes. A config is a page of text; a larger file is a mistake, such as weights given for it."""
 
-ENGINE_FIELDS_FILE = Path(__file__).with_name("engine_fields.json")
-_REFUSED_ENGINE_ARGS: Mapping[str, str] = MappingProxyType(
-    {
-        "model": "the model is what model_url brings: set model_id and model_url instead",
-        "hf_token": "secrets are taken from the environment only: set HF_TOKEN",
-    }
-)
 _SECRET_KEYS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("hf_token", "huggingface_token", "hugging_face_hub_token"), "HF_TOKEN")
 )
-
-Where = Callable[[str], str]
-"""Names, for a setting such as `engine_args.dtype`, the file and key or the variable that holds it."""
 
 
 class MaskedURL(str):
@@ -149,49 +137,14 @@ def config_path(environment: Mapping[str, str]) -> Path:
     return Path(environment.get(CONFIG_PATH_VARIABLE) or "config.yaml")
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without repeated keys, without tags, and without aliases, which can blow a small file up to gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event: Any = self.peek_event()
-        mark = event.start_mark
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not taken here", problem_mark=mark)
-        if getattr(event, "tag", None) is not None:
-            raise yaml.MarkedYAMLError(problem="tags (!name) are not taken here", problem_mark=mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.MarkedYAMLError(problem="a key must be a plain word", problem_mark=key_node.start_mark)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} is there twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1 reads 1e-3 as text, because it has no point; JSON and people read a number.
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def _parsed(text: str) -> Any:
-    """Read YAML; as a stream, because PyYAML's errors quote a string's line, and a signature with it."""
-    return yaml.load(io.StringIO(text), Loader=_StrictLoader)
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     text = _read_text(path)
     try:
-        values = _parsed(text)
+        values = parse(text)
     except RecursionError as exc:
         raise ConfigError(f"{path} is nested too deep: give lines of the form `key: value`") from exc
     except (yaml.YAMLError, ValueError) as exc:
-        raise ConfigError(f"{path} is not YAML{_problem(exc)}. Give lines of the form `key: value`") from exc
+        raise ConfigError(f"{path} is not YAML{problem(exc)}. Give lines of the form `key: value`") from exc
     if values is None:
         raise ConfigError(f"{path} is empty: give at least model_id, and model_url where the weights are")
     if not isinstance(values, dict):
@@ -212,12 +165,6 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path} is not text (byte {exc.start} is not UTF-8): give a YAML file") from exc
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
-
-
-def _problem(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    return f", line {mark.line + 1}: {problem}" if mark else f": {problem}"
 
 
 def _refuse_unknown_keys(values: Mapping[Any, Any], where: str) -> None:
@@ -266,14 +213,11 @@ def _refuse_unknown_variable(variable: str, key: str, inner: list[str]) -> None:
 
 def _engine_args_from_environment(variable: str, inner: list[str], text: str) -> dict[str, Any]:
     if inner:
-        return {inner[0]: _typed(text, engine_fields().get(inner[0], _ANYTHING))}
-    value = _typed(text, _ANYTHING)
+        return {inner[0]: _typed(text, engine_fields().get(inner[0], ANYTHING))}
+    value = _typed(text, ANYTHING)
     if not isinstance(value, dict):
-        raise ConfigError(f"{variable} is {_shown(text)}: give a JSON object")
+        raise ConfigError(f"{variable} is {shown(text)}: give a JSON object")
     return value
-
-
-_ANYTHING: Mapping[str, Any] = MappingProxyType({"kinds": ("any",), "choices": ()})
 
 
 def _field_of_setting(key: str) -> Mapping[str, Any]:
@@ -289,11 +233,11 @@ def _typed(text: str, field: Mapping[str, Any]) -> Any:
     if "boolean" in field["kinds"] and text.lower() in _BOOLEANS:
         return _BOOLEANS[text.lower()]
     try:
-        value = _parsed(text)
+        value = parse(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
-    fits = _fits(value, field) or "string" not in field["kinds"]
-    return value if fits and not isinstance(value, str) else text
+    taken = fits(value, field) or "string" not in field["kinds"]
+    return value if taken and not isinstance(value, str) else text
 
 
 def _merged(values: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,61 +250,6 @@ def _merged(values: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str
     return both
 
 
-@cache
-def engine_fields() -> Mapping[str, Any]:
-    """The fields of the pinned vLLM's AsyncEngineArgs: name → kinds, choices, default.
-
-    The list is committed, so that a config is checked before vLLM, which takes seconds to
-    import, is there; `python -m utils.engine utils/engine_fields.json` writes it anew for another version.
-    """
-    return MappingProxyType(json.loads(ENGINE_FIELDS_FILE.read_text())["fields"])
-
-
-def check_engine_args(engine_args: Mapping[str, Any], where: Where) -> None:
-    """Check names and types against the committed list.
-
-    Raises:
-        InvalidEngineArgs: names where the field is set, its value and what it takes.
-    """
-    fields = engine_fields()
-    for name, value in engine_args.items():
-        key = where(f"engine_args.{name}")
-        if name in _REFUSED_ENGINE_ARGS:
-            raise InvalidEngineArgs(f"{key} is not taken: {_REFUSED_ENGINE_ARGS[name]}")
-        if name not in fields:
-            raise InvalidEngineArgs(f"{key} is not a field of vLLM's AsyncEngineArgs: {nearest(str(name), fields)}")
-        if not _fits(value, fields[name]):
-            raise InvalidEngineArgs(f"{key} is {_shown(value)}: give {' or '.join(_accepted(fields[name]))}")
-
-
-_KINDS: tuple[tuple[type, tuple[str, ...]], ...] = (
-    (bool, ("boolean",)),
-    (int, ("integer", "number")),
-    (float, ("number",)),
-    (str, ("string",)),
-    (list, ("array",)),
-    (dict, ("object",)),
-    (type(None), ("null",)),
-)
-
-
-def _fits(value: object, field: Mapping[str, Any]) -> bool:
-    if "any" in field["kinds"]:
-        return True
-    if isinstance(value, (str, int)) and not isinstance(value, bool) and value in field["choices"]:
-        return True
-    kinds = next((kinds for kind, kinds in _KINDS if isinstance(value, kind)), ())
-    return any(kind in field["kinds"] for kind in kinds)
-
-
-def _accepted(field: Mapping[str, Any]) -> Iterator[str]:
-    names = {"null": "nothing", "array": "a list", "object": "a mapping", "boolean": "true or false"}
-    for kind in field["kinds"]:
-        yield names.get(kind, f"{'an' if kind[0] in 'ai' else 'a'} {kind}")
-    if field["choices"]:
-        yield f"one of {', '.join(map(str, field['choices']))}"
-
-
 def _explain(error: ValidationError, where: Where, origins: list[str]) -> str:
     """Say in one line which setting is wrong; a URL is shown without its signature."""
     first = error.errors(include_url=False)[0]
@@ -371,9 +260,4 @@ def _explain(error: ValidationError, where: Where, origins: list[str]) -> str:
     setting = where(".".join(map(str, first["loc"][:2])))
     if first["type"] == "missing":
         return f"{setting} is missing: {Config.model_fields[key].description}"
-    return f"{setting} is {_shown(first['input'])}: {reason}. {Config.model_fields[key].description}"
-
-
-def _shown(value: object) -> str:
-    text = masked_text(repr(masked(value) if isinstance(value, str) else value))
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return f"{setting} is {shown(first['input'])}: {reason}. {Config.model_fields[key].description}"

@@ -15,7 +15,8 @@ CogVLLMError
 ├── WeightsError               E21xx  the weights cannot be had
 │   ├── WeightsNotFound        E2101  the source does not exist or may not be read
 │   ├── DownloadFailed         E2102  the transfer broke or ended short
-│   └── UnsafeArchive          E2103  the tarball is damaged or reaches outside its folder
+│   ├── UnsafeArchive          E2103  the tarball is damaged or reaches outside its folder
+│   └── CacheUnusable          E2104  the cache folder cannot be written, or is full
 └── EngineError                E3xxx  the engine cannot do its work
     ├── EngineStartFailed      E3001  vLLM refused the model, the settings or the machine
     ├── EngineDead             E3002  the engine has stopped and this server must be restarted
@@ -25,6 +26,10 @@ CogVLLMError
 import difflib
 from collections.abc import Iterable
 from typing import ClassVar
+
+from pydantic import ValidationError
+
+from utils.masking import masked_text
 
 
 class CogVLLMError(Exception):
@@ -126,6 +131,12 @@ class UnsafeArchive(WeightsError):
     code = "E2103"
 
 
+class CacheUnusable(WeightsError):
+    """The folder that brought weights are kept in cannot be written, or is full."""
+
+    code = "E2104"
+
+
 class EngineError(CogVLLMError):
     """The engine cannot do its work."""
 
@@ -157,3 +168,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     longer = sorted((one for one in by_lower if len(given) >= 3 and one.startswith(given)), key=len)
     close = longer or difflib.get_close_matches(given, by_lower, n=1, cutoff=0.6)
     return f"did you mean {by_lower[close[0]]}?" if close else "no known name is close to it"
+
+
+def reason(error: BaseException) -> str:
+    """Return the one line of a foreign error that says what is wrong, without what was given and without signatures."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return (f"{where}: " if where else "") + first["msg"].removeprefix("Value error, ").partition("\n")[0]
+    text = getattr(error, "strerror", None) or str(error)
+    return masked_text(text).strip().partition("\n")[0] or type(error).__name__

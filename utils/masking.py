@@ -28,3 +28,13 @@ def masked(location: str) -> str:
 def masked_text(text: str) -> str:
     """Return `text` with every URL in it masked."""
     return _URL_IN_TEXT.sub(lambda match: masked(match[0]), text)
+
+
+def shown(value: object, length: int = 200) -> str:
+    """Return `value` as an error message quotes it: masked, in printable characters, and not longer than `length`."""
+    try:
+        text = masked_text(repr(masked(value) if isinstance(value, str) else value))
+    except ValueError:
+        return "a number of thousands of digits"
+    text = text.encode(errors="backslashreplace").decode()
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from utils.errors import InvalidInput, InvalidMessages, InvalidPrompt, InvalidSamplingParams, nearest
+from utils.masking import shown
 
 ROLES = ("system", "user", "assistant")
 
@@ -158,7 +159,7 @@ def input_names() -> tuple[str, ...]:
 def _refuse_unknown_inputs(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in input_names():
-            raise InvalidInput(f"the input {_shown(name)} is unknown: {nearest(str(name), input_names())}")
+            raise InvalidInput(f"the input {shown(name)} is unknown: {nearest(str(name), input_names())}")
 
 
 def _check_exactly_one_prompt(given: dict[str, Any]) -> None:
@@ -201,7 +202,7 @@ def _parse_message(index: int, message: object) -> Message:
         raise InvalidMessages(f"{where} has the unknown key {unknown[0]!r}: only role and content are taken")
     role = message.get("role")
     if role not in ROLES:
-        raise InvalidMessages(f"{where}.role is {_shown(role)}: give one of {', '.join(ROLES)}")
+        raise InvalidMessages(f"{where}.role is {shown(role)}: give one of {', '.join(ROLES)}")
     try:
         return Message(role=role, content=_joined_text(message.get("content")))
     except ValidationError as exc:
@@ -263,11 +264,11 @@ def _check_sampling_param(name: str, value: object) -> None:
         raise InvalidSamplingParams(f"sampling_params.{name} is not taken here: {REFUSED_SAMPLING_PARAMS[name]}")
     if name.startswith("_"):
         raise InvalidSamplingParams(
-            f"the field {_shown(name)} of sampling_params is internal to the engine: leave it out"
+            f"the field {shown(name)} of sampling_params is internal to the engine: leave it out"
         )
     if name == "n" and (isinstance(value, bool) or value != 1):
         raise InvalidSamplingParams(
-            f"sampling_params.n is {_shown(value)}: a prediction gives one answer; for several {_OPENAI_API}"
+            f"sampling_params.n is {shown(value)}: a prediction gives one answer; for several {_OPENAI_API}"
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidSamplingParams(f"sampling_params.{name} is {value}: give a finite number")
@@ -276,7 +277,7 @@ def _check_sampling_param(name: str, value: object) -> None:
 def _check_tokens(request: GenerationRequest) -> None:
     if request.min_tokens > request.max_tokens:
         raise InvalidInput(
-            f"min_tokens is {_shown(request.min_tokens)} and max_tokens {_shown(request.max_tokens)}: "
+            f"min_tokens is {shown(request.min_tokens)} and max_tokens {shown(request.max_tokens)}: "
             "min_tokens may not be larger"
         )
 
@@ -286,12 +287,4 @@ def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
     reason = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return f"{where} is {_shown(first['input'])}: {reason}"
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return f"{where} is {shown(first['input'])}: {reason}"

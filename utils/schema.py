@@ -115,8 +115,7 @@ def write(served: Mapping[str, Any], report: Callable[[str], None]) -> None:
 def _write_whole(path: Path, served: Mapping[str, Any]) -> None:
     text = json.dumps(served, indent=2)
     path.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".json", delete=False) as file:
-        partial = Path(file.name)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         partial.write_text(text)
         partial.replace(path)

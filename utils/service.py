@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from utils import engine as vllm_engine
-from utils import weights
+from utils import engine_args, weights
 from utils.config import Config
-from utils.engine import Delta
+from utils.engine import Delta, Engine
 from utils.errors import EngineDead, EngineStartFailed
 from utils.prompts import ModelTraits, Prompt, Prompts, Tokenizer
 from utils.request import GenerationRequest
+from utils.sampling import Ending
 from utils.schema import ModelLimits
 
 Report = Callable[[str], None]
@@ -45,13 +45,10 @@ class EngineLike(Protocol):
     def unfinished_requests(self) -> int:
         """Requests that wait or run."""
 
-    def sampling_params(
-        self, request: GenerationRequest, *, max_tokens: int, stop: tuple[str, ...], stop_token_ids: tuple[int, ...]
-    ) -> Any:
-        """Build what `stream` takes as `params`."""
-
-    def stream(self, token_ids: list[int], params: Any, request_id: str) -> AsyncIterator[Delta]:
-        """Generate."""
+    def stream(
+        self, token_ids: list[int], request: GenerationRequest, ending: Ending, request_id: str
+    ) -> AsyncIterator[Delta]:
+        """Answer a tokenized prompt."""
 
     def stop(self) -> None:
         """End the engine."""
@@ -108,13 +105,13 @@ class Service:
         Raises:
             WeightsError, EngineError, InvalidEngineArgs, InvalidChatTemplate: what stood in the way.
         """
-        vllm_engine.prepare_environment(report)
+        engine_args.prepare_environment(report)
         bringing = weights.fetch(source or config.weights_source, config.cache_folder, report)
         folder, _ = await asyncio.gather(
             _timed("weights", bringing, report),
-            _timed("import", asyncio.to_thread(vllm_engine.import_vllm), report),
+            _timed("import", asyncio.to_thread(engine_args.import_vllm), report),
         )
-        engine = await _timed("engine", vllm_engine.Engine.start(folder, config.engine_args), report)
+        engine = await _timed("engine", Engine.start(folder, config.engine_args), report)
         try:
             service = cls(config, engine, report)
             await _timed("first token", service.generate_once(), report)
@@ -149,11 +146,10 @@ class Service:
         Raises:
             EngineStartFailed: no token came.
         """
-        params = self._engine.sampling_params(
-            GenerationRequest(prompt="a", temperature=0.0), max_tokens=1, stop=(), stop_token_ids=()
-        )
         token_ids = self._engine.tokenizer.encode("a", add_special_tokens=True)
-        count = sum([delta.token_count async for delta in self._engine.stream(token_ids, params, _request_id())])
+        request = GenerationRequest.from_inputs({"prompt": "a", "temperature": 0})
+        stream = self._engine.stream(token_ids, request, Ending(max_tokens=1), _request_id())
+        count = sum([delta.token_count async for delta in stream])
         if count < 1:
             raise EngineStartFailed("the engine started but generated nothing: see its log")
 
@@ -174,7 +170,8 @@ class Service:
                 raise EngineDead("the engine has stopped; restart the server and look for the cause in its log")
             prompt = await self._rendered(request)
             measured.input_token_count = len(prompt.token_ids)
-            async for delta in self._engine.stream(prompt.token_ids, self._params(request, prompt), _request_id()):
+            ending = Ending(self._engine.max_model_len - len(prompt.token_ids), prompt.stop, prompt.stop_token_ids)
+            async for delta in self._engine.stream(prompt.token_ids, request, ending, _request_id()):
                 if delta.token_count and not measured.output_token_count:
                     measured.time_to_first_token = time.perf_counter() - started
                 measured.output_token_count += delta.token_count
@@ -196,14 +193,6 @@ class Service:
         if self._log_prompts:
             self._report(f"prompt ({len(prompt.token_ids)} tokens): {prompt.text}")
         return prompt
-
-    def _params(self, request: GenerationRequest, prompt: Prompt) -> Any:
-        return self._engine.sampling_params(
-            request,
-            max_tokens=min(request.max_tokens, self._engine.max_model_len - len(prompt.token_ids)),
-            stop=prompt.stop,
-            stop_token_ids=prompt.stop_token_ids,
-        )
 
     def stop(self) -> None:
         """End the engine."""

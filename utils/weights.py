@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import httpx
 
-from utils.errors import DownloadFailed, UnsafeArchive, WeightsError, WeightsNotFound
+from utils.errors import CacheUnusable, DownloadFailed, UnsafeArchive, WeightsError, WeightsNotFound, reason
 from utils.masking import masked, masked_text
 
 Report = Callable[[str], None]
@@ -39,7 +39,7 @@ async def fetch(source: str, cache: Path, report: Report) -> Path:
         WeightsNotFound: the source does not exist or may not be read.
         DownloadFailed: the transfer broke or ended short.
         UnsafeArchive: the tarball is damaged or reaches outside its folder.
-        WeightsError: the cache folder cannot be written.
+        CacheUnusable: the cache folder cannot be written.
     """
     return await asyncio.to_thread(_fetch, source, cache, report)
 
@@ -66,7 +66,7 @@ def _from_path(source: str, cache: Path) -> Path:
             raise WeightsNotFound(f"{masked(str(path))} does not exist: give a folder, a tarball or a URL as model_url")
         status = path.stat()
     except (OSError, RuntimeError) as exc:
-        raise WeightsNotFound(f"{masked(source)[:200]} cannot be read: {_reason(exc)}. Check model_url") from exc
+        raise WeightsNotFound(f"{masked(source)[:200]} cannot be read: {reason(exc)}. Check model_url") from exc
     identity = f"{path} {status.st_size} {status.st_mtime_ns}"
     return _unpacked(identity, str(path), cache, lambda: _read(path))
 
@@ -83,8 +83,8 @@ def _unpacked(identity: str, name: str, cache: Path, chunks: Callable[[], Iterat
     except UnsafeArchive as exc:
         raise UnsafeArchive(f"{name}: {exc.args[0]}") from exc
     except OSError as exc:
-        raise WeightsError(
-            f"{folder.parent} cannot take the weights: {_reason(exc)}. Make room, or set cache_dir to another folder"
+        raise CacheUnusable(
+            f"{folder.parent} cannot take the weights: {reason(exc)}. Make room, or set cache_dir to another folder"
         ) from exc
     finally:
         shutil.rmtree(partial.parent, ignore_errors=True)
@@ -102,12 +102,8 @@ def _temporary_folder(folder: Path) -> Path:
         raise _unwritable(folder.parent, exc) from exc
 
 
-def _unwritable(folder: Path, error: OSError) -> WeightsError:
-    return WeightsError(f"{folder} cannot be written: {_reason(error)}. Set cache_dir to a folder that can")
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def _unwritable(folder: Path, error: OSError) -> CacheUnusable:
+    return CacheUnusable(f"{folder} cannot be written: {reason(error)}. Set cache_dir to a folder that can")
 
 
 def _safe_cause(error: BaseException) -> BaseException | None:
@@ -139,7 +135,7 @@ def _read(path: Path) -> Iterator[bytes]:
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as exc:
-        raise WeightsNotFound(f"{path} cannot be read: {_reason(exc)}") from exc
+        raise WeightsNotFound(f"{path} cannot be read: {reason(exc)}") from exc
 
 
 def _download(url: str, report: Report) -> Iterator[bytes]:
