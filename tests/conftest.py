@@ -1,6 +1,7 @@
 """One boot of the engine serves every test that wants the demo model as config.yaml has it."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,11 @@ import pytest
 from tests.serving import Served, serving
 from utils.prompts import Tokenizer
 from utils.weights import fetch
+
+
+def pytest_configure() -> None:
+    """A run that is told to end stops its servers first, as after Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

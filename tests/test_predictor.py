@@ -21,6 +21,9 @@ KNIGHT = "You are a helpful assistant that always speaks like a 13th century Kni
 EPIC = "Write an epic poem about open source machine learning."
 GREEDY = {"temperature": 0}
 ENDLESS = {"sampling_params": {"ignore_eos": True}, "temperature": 0}
+ABORTED_WITHIN = 2.0
+"""Seconds. It takes some 0.02; an answer whose abort got lost goes on for 5 and more."""
+
 METRICS = {"input_token_count", "output_token_count", "time_to_first_token", "tokens_per_second", "finish_reason"}
 
 
@@ -134,14 +137,16 @@ def test_a_closed_connection_aborts_before_and_after_the_first_token(served: Ser
     for wanted in ("start", "output"):
         with served.open_stream(endless(1800)) as received:
             next(name for name, _ in received if name == wanted)
-        assert eventually(lambda: served.ask("unfinished") == 0, 1), f"still running after closing at {wanted}"
+        assert eventually(lambda: served.ask("unfinished") == 0, ABORTED_WITHIN), (
+            f"still running after closing at {wanted}"
+        )
 
 
 def test_a_closed_json_request_aborts(served: Served) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{served.url}/predictions", json={"input": endless(1900)}, timeout=httpx.Timeout(10, read=0.5))
 
-    assert eventually(lambda: served.ask("unfinished") == 0, 1)
+    assert eventually(lambda: served.ask("unfinished") == 0, ABORTED_WITHIN)
 
 
 def test_a_cancelled_prediction_ends_canceled_with_its_metrics(served: Served) -> None:
@@ -153,7 +158,7 @@ def test_a_cancelled_prediction_ends_canceled_with_its_metrics(served: Served) -
     assert result["status"] == "canceled"
     assert set(result["metrics"]) >= METRICS
     assert result["metrics"]["finish_reason"] == "canceled"
-    assert eventually(lambda: served.ask("unfinished") == 0, 1)
+    assert eventually(lambda: served.ask("unfinished") == 0, ABORTED_WITHIN)
 
 
 def test_64_at_once_with_random_cancels_leave_the_others_whole(served: Served) -> None:
@@ -166,7 +171,7 @@ def test_64_at_once_with_random_cancels_leave_the_others_whole(served: Served) -
     assert [text for text, pause in zip(results, pauses, strict=True) if pause is None] == [expected] * pauses.count(
         None
     )
-    assert eventually(lambda: served.ask("unfinished") == 0, 2)
+    assert eventually(lambda: served.ask("unfinished") == 0, ABORTED_WITHIN)
     assert served.health() == "READY"
 
 
