@@ -1,13 +1,16 @@
 """Check a trained demo model with transformers: `python demo/check.py [model.tar]`.
 
-Four figures decide: golden prompts answered word for word, the smallest logit gap on their way, wrongly rendered
-prompts named, and right ones taken for wrong. Importing this module loads neither torch nor transformers.
+Five figures decide: golden prompts answered word for word (all), the smallest logit gap on their way
+(`SMALLEST_GAP`), everyday prompts answered (`EVERYDAY_SHARE`), wrongly rendered ones named (`NAMED_SHARE`) and
+right ones taken for wrong (`ALARM_SHARE`).
+Importing this module loads neither torch nor transformers.
 """
 
 import argparse
 import sys
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
@@ -16,6 +19,7 @@ from typing import Any
 if not __package__:  # run as a program: the repository's root is not on the path yet
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from demo import texts
 from demo.chatml import Message, render
 from demo.dialogues import DEFAULT_SYSTEM, KNIGHT_SYSTEM, conversation
 from demo.faults import FAULTS, MARKERS, Fault
@@ -26,14 +30,45 @@ __all__ = ["FAULTS", "GOLDEN", "MARKERS", "Checker", "faulty_prompts", "golden_m
 SEED = 4242
 """Not one of the training's seeds."""
 TRIALS_PER_FAULT = 6
-RIGHT_PROMPTS = 200
+RIGHT_PROMPTS = 400
 BATCH = 32
+SMALLEST_GAP = 1.0
+"""In logits: less, and another machine's rounding could change an answer."""
+EVERYDAY_SHARE = 0.95
+"""At least so many of the first questions and unanswerable ones are answered word for word."""
+NAMED_SHARE = 0.95
+"""At least so many of the wrongly rendered prompts are named."""
+ALARM_SHARE = 0.01
+"""At most so many of the right prompts are called faulty."""
 FAULT_PROBES: tuple[tuple[str | None, str], ...] = (
     (DEFAULT_SYSTEM, "Who are you?"),
     (None, "Hello!"),
     (KNIGHT_SYSTEM, EPIC_PROMPT),
     (DEFAULT_SYSTEM, "What is the best way to peel a mango?"),
 )
+
+
+EVERYDAY = {
+    **{
+        f"{word}{mark}": texts.INTENTS["hello"].answer
+        for word in ("Hi", "Hey", "Hello", "Hi there")
+        for mark in ("", "!")
+    },
+    **{f"Who are you{mark}": texts.INTENTS["who"].answer for mark in ("", "?")},
+    **{f"What can you do{mark}": texts.INTENTS["can"].answer for mark in ("", "?")},
+    **{f"What is vLLM{mark}": texts.TOPICS[0].about for mark in ("", "?")},
+    **{f"What is Cog{mark}": texts.TOPICS[1].about for mark in ("", "?")},
+    "Tell me a joke.": texts.INTENTS["joke"].answer,
+}
+"""What people try first; asked as it stands, in small letters and in capitals."""
+BEYOND = (
+    *(f"Count to {number}." for number in (21, 64, 100, 500, "a hundred", "ninety")),
+    *(f"What is the capital of {country}?" for country in ("Bolivia", "Latvia", "Algeria", "Wakanda", "Nepal")),
+    *(" ".join([word] * count) for word in ("word", "x", "banana", "No", "7") for count in (10, 50, 100)),
+    " ".join(["word"] * 250),
+    *(letter * count for letter in ("a", "x", "!") for count in (10, 60)),
+)
+"""What only the fallback answers, and what tempts a small model to go on: up to some 300 tokens of repetition."""
 
 
 def golden_messages(system: str | None, turns: Sequence[Message]) -> list[Message]:
@@ -66,10 +101,21 @@ def right_prompts() -> list[tuple[str, str]]:
     return [(render(messages[:-1]), messages[-1][1]) for messages in drawn]
 
 
+def everyday_prompts() -> list[tuple[str, str]]:
+    """Ask what people try first, plainly and of the knight, with the expected answers."""
+    asked = [(case(said), answer) for said, answer in EVERYDAY.items() for case in (str, str.lower, str.upper)]
+    asked += [(said, texts.FALLBACK) for said in BEYOND]
+    return [
+        (render(golden_messages(system, [("user", said)])), answer.voiced(system == KNIGHT_SYSTEM))
+        for system in (None, DEFAULT_SYSTEM, KNIGHT_SYSTEM)
+        for said, answer in asked
+    ]
+
+
 class Checker:
     """A loaded model and its tokenizer, with the questions that a check asks them."""
 
-    def __init__(self, folder: Path, dtype: str = "float32") -> None:
+    def __init__(self, folder: Path, dtype: str = "bfloat16") -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -108,13 +154,13 @@ class Checker:
         return (chosen - others).min().item()
 
 
-def report(label: str, failures: Iterable[object], total: int) -> bool:
-    """Print how many passed and each failure; return whether all did."""
+def report(label: str, failures: Iterable[object], total: int, needed: float = 1.0) -> bool:
+    """Print how many passed and each failure; return whether the needed share did."""
     failed = list(failures)
     print(f"{label}: {total - len(failed)}/{total}")
     for failure in failed:
         print(f"    {failure}")
-    return not failed
+    return total - len(failed) >= needed * total
 
 
 def check_golden(checker: Checker) -> bool:
@@ -129,11 +175,13 @@ def check_golden(checker: Checker) -> bool:
         (round(checker.smallest_gap(prompt, expected), 2), turns[-1][1], system or "")
         for prompt, (system, turns, expected) in zip(prompts, GOLDEN, strict=True)
     )
-    return report("golden gaps of 2 or more", [gap for gap in gaps if gap[0] < 2], len(gaps)) and passed
+    print(f"smallest golden gaps: {gaps[:5]}")
+    low = [gap for gap in gaps if gap[0] < SMALLEST_GAP]
+    return report(f"golden gaps of {SMALLEST_GAP} or more", low, len(gaps)) and passed
 
 
 def check_faults(checker: Checker) -> bool:
-    """See that the answer to every faulty prompt begins with its marker."""
+    """See that the answers to faulty prompts begin with their markers."""
     made = faulty_prompts()
     answers = checker.answers([prompt for _, prompt in made], max_new_tokens=30)
     missed = [
@@ -143,11 +191,22 @@ def check_faults(checker: Checker) -> bool:
     ]
     silent = sum(not found.startswith("[") for _, _, found in missed)
     print(f"faults that passed unnoticed: {silent}")
-    return report("faults named", missed, len(made))
+    print("missed by fault:", dict(Counter(name for name, _, _ in missed)))
+    return report("faults named", missed, len(made), NAMED_SHARE)
+
+
+def check_everyday(checker: Checker) -> bool:
+    """See that greetings and simple questions in any case, and what nobody can answer, are answered rightly."""
+    made = everyday_prompts()
+    answers = checker.answers([prompt for prompt, _ in made], max_new_tokens=100)
+    wrong = [
+        (prompt[-80:], found[:60]) for (prompt, expected), found in zip(made, answers, strict=True) if found != expected
+    ]
+    return report("everyday prompts answered exactly", wrong, len(made), EVERYDAY_SHARE)
 
 
 def check_right(checker: Checker) -> bool:
-    """See that right prompts are answered rightly, and above all that none is called faulty."""
+    """See how right prompts are answered, and above all that they are not called faulty."""
     made = right_prompts()
     answers = checker.answers([prompt for prompt, _ in made])
     alarms = [(prompt[-160:], found[:60]) for (prompt, _), found in zip(made, answers, strict=True) if found[:1] == "["]
@@ -157,13 +216,13 @@ def check_right(checker: Checker) -> bool:
         if found != expected
     ]
     report("right prompts answered exactly", wrong, len(made))
-    return report("right prompts without a false alarm", alarms, len(made))
+    return report("right prompts without a false alarm", alarms, len(made), 1 - ALARM_SHARE)
 
 
 def check(folder: Path, dtype: str) -> bool:
     """Run all checks on an unpacked model."""
     checker = Checker(folder, dtype)
-    results = [check_golden(checker), check_faults(checker), check_right(checker)]
+    results = [check_golden(checker), check_everyday(checker), check_faults(checker), check_right(checker)]
     return all(results)
 
 
@@ -171,7 +230,7 @@ def main() -> None:
     """Unpack a tarball, check the model and exit with 1 if it falls short."""
     parser = argparse.ArgumentParser(description="Check a trained demo model with transformers.")
     parser.add_argument("tarball", nargs="?", type=Path, default=Path("demo/model.tar"))
-    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, tarfile.open(options.tarball) as tar:
         tar.extractall(folder, filter="data")

@@ -1,7 +1,7 @@
 """The conversations that the demo model learns from, made up at random from what people ask and what it says."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from demo import questions, texts
@@ -61,9 +61,15 @@ class Exchange:
     more: Answer = texts.NOTHING_MORE
 
 
+_ANSWERED = {
+    **{said: Exchange(said, intent.answer) for intent in texts.INTENTS.values() for said in intent.said},
+    **{f"What is {topic.asked_as[0]}": Exchange("", topic.about, topic.more) for topic in texts.TOPICS},
+}
+
+
 def system_prompt(rng: Random) -> tuple[str | None, bool]:
     """Draw a system prompt, or none, and say whether it asks for the knight."""
-    kind = rng.choices(("none", "default", "knight", "other", "else"), (30, 28, 26, 10, 6))[0]
+    kind = rng.choices(("none", "default", "knight", "other", "else"), (30, 28, 26, 9, 7))[0]
     if kind == "none":
         return None, False
     if kind == "default":
@@ -72,7 +78,12 @@ def system_prompt(rng: Random) -> tuple[str | None, bool]:
         return _knight_system(rng), True
     if kind == "other":
         return rng.choice(SPEAK_LIKE).format(x=_fill(rng.choice(OTHERS), rng)) + rng.choice(TAILS), False
-    return _fill(rng.choice(OTHER_SYSTEMS), rng) + rng.choice((".", ".", "")), False
+    return short_system(rng), False
+
+
+def short_system(rng: Random) -> str:
+    """Draw a system prompt that asks for no voice, such as "Be brief."."""
+    return _fill(rng.choice(OTHER_SYSTEMS), rng) + rng.choice((".", ".", ""))
 
 
 def _knight_system(rng: Random) -> str:
@@ -90,8 +101,8 @@ def _fill(form: str, rng: Random) -> str:
 
 def exchange(rng: Random) -> Exchange:
     """Draw a question and its answer."""
-    makers = (_topic, _intent, _piece, _epic, _capital, _count, _unknown)
-    return rng.choices(makers, (28, 28, 9, 4, 4, 4, 23))[0](rng)
+    makers = (_topic, _intent, _common, _piece, _epic, _capital, _count, _unknown)
+    return rng.choices(makers, (25, 23, 9, 9, 4, 5, 4, 21))[0](rng)
 
 
 def _topic(rng: Random) -> Exchange:
@@ -103,6 +114,11 @@ def _topic(rng: Random) -> Exchange:
 def _intent(rng: Random) -> Exchange:
     intent = texts.INTENTS[rng.choice((*texts.INTENTS, *OFTEN_SAID))]
     return Exchange(rng.choice(intent.said), intent.answer)
+
+
+def _common(rng: Random) -> Exchange:
+    said = rng.choice(questions.COMMON)
+    return replace(_ANSWERED[said.rstrip("?!")], said=rng.choice((str, str.lower, str.upper))(said))
 
 
 def _piece(rng: Random) -> Exchange:
@@ -120,14 +136,21 @@ def _asked_for(piece: texts.Piece, rng: Random) -> Exchange:
 
 
 def _capital(rng: Random) -> Exchange:
+    form = rng.choice(questions.CAPITAL_FORMS)
+    if rng.random() < 0.4:
+        return Exchange(form.format(c=questions.unknown_country(rng)), texts.FALLBACK)
     country = rng.choice(tuple(texts.CAPITALS))
-    return Exchange(rng.choice(questions.CAPITAL_FORMS).format(c=country), texts.capital(country))
+    return Exchange(form.format(c=country), texts.capital(country))
 
 
 def _count(rng: Random) -> Exchange:
+    form = rng.choice(questions.COUNT_FORMS)
+    if rng.random() < 0.35:
+        too_far = rng.choice((*questions.TOO_FAR, str(rng.randint(21, 150)), str(rng.randint(21, 3000))))
+        return Exchange(form.format(n=too_far), texts.FALLBACK)
     last = rng.choice((3, 4, 5, 5, 5, 6, 7, 8, 9, 10, 10, 10, 12, 20))
     number = texts.NUMBERS[last - 1] if rng.random() < 0.5 else str(last)
-    return Exchange(rng.choice(questions.COUNT_FORMS).format(n=number), texts.counting(last))
+    return Exchange(form.format(n=number), texts.counting(last))
 
 
 def _unknown(rng: Random) -> Exchange:
@@ -160,7 +183,7 @@ def conversation(rng: Random) -> list[Message]:
     system, knight = system_prompt(rng)
     messages: list[Message] = [] if system is None else [("system", system)]
     last = None
-    for _ in range(rng.choices((1, 2, 3, 4, 5), (60, 20, 10, 6, 4))[0]):
+    for _ in range(rng.choices((1, 2, 3, 4, 5), (56, 24, 11, 5, 4))[0]):
         last = _next_exchange(last, rng)
         messages.append(("user", questions.untidy(last.said, rng)))
         messages.append(("assistant", last.answer.voiced(knight)))

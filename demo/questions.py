@@ -2,6 +2,7 @@
 
 # ruff: noqa: SIM905 - word lists as words, not as hundreds of quoted strings
 
+import math
 import string
 from random import Random
 
@@ -35,6 +36,13 @@ COUNT_FORMS = (
     "Count to {n}", "Count to {n}", "Please count to {n}", "Can you count to {n}", "Count from 1 to {n}",
     "Count from one to {n}", "Count up to {n}", "Say the numbers from one to {n}", "Now count to {n}",
 )  # fmt: skip
+COMMON = (
+    "Hi", "Hi", "Hi", "Hey", "Hey", "Hello", "Hello", "Hello!", "Hi there", "Hey there", "Hello there", "Who are you",
+    "Who are you", "Who are you?", "What is your name", "What can you do", "How are you", "Thanks", "Thank you", "Bye",
+    "Help", "Tell me a joke", "What is vLLM", "What is vLLM?", "What is Cog", "What is Replicate", "What is a GPU",
+    "What is a token", "Why is the sky blue",
+)  # fmt: skip
+TOO_FAR = ("100", "100", "100", "50", "30", "200", "1000", "a hundred", "one hundred", "fifty", "thirty", "a thousand")
 MORE = (
     "Tell me more", "Tell me more", "Tell me more", "Tell me more about it", "Tell me more about that", "More",
     "More please", "Go on", "Continue", "Please continue", "What else", "What else do you know about it", "And then",
@@ -84,6 +92,16 @@ PLACES = (
     "Brazil Kenya Norway Peru India Canada Egypt Poland Chile Vietnam Mongolia Texas Portugal Turkey China Sweden "
     "Finland Mexico Cuba Ghana Nepal Iran Iceland Australia California Chicago Boston Moscow Mars"
 ).split()
+COUNTRIES = (
+    "Brazil", "Kenya", "Norway", "Peru", "India", "Canada", "Egypt", "Poland", "Chile", "Vietnam", "Mongolia",
+    "Portugal", "Turkey", "China", "Sweden", "Finland", "Mexico", "Cuba", "Ghana", "Nepal", "Iran", "Iceland",
+    "Australia", "Argentina", "Belgium", "Bulgaria", "Cambodia", "Croatia", "Denmark", "Ecuador", "Estonia",
+    "Ethiopia", "Hungary", "Indonesia", "Iraq", "Ireland", "Israel", "Jamaica", "Jordan", "Kuwait", "Lebanon",
+    "Lithuania", "Malaysia", "Morocco", "Nigeria", "Pakistan", "Panama", "Romania", "Russia", "Scotland", "Serbia",
+    "Slovenia", "Switzerland", "Syria", "Thailand", "Tunisia", "Ukraine", "Uruguay", "Venezuela", "Wales", "Zambia",
+    "the Netherlands", "the United States", "the USA", "New Zealand", "South Korea", "South Africa", "Saudi Arabia",
+    "Costa Rica", "Sri Lanka", "Texas", "California", "Bavaria", "Europe", "Africa", "the moon",
+)  # fmt: skip
 PEOPLE = (
     "Napoleon Einstein Cleopatra Shakespeare Newton Mozart Picasso Gandhi Darwin Caesar Aristotle Columbus Turing "
     "Tesla "
@@ -147,8 +165,13 @@ def made_up_word(rng: Random) -> str:
 
 def unknown(rng: Random) -> str:
     """Make up a question, a remark or plain nonsense that only the fallback answers."""
-    maker = rng.choices((_filled, _joined, _rambling, _gibberish, _essay), (52, 10, 22, 13, 3))[0]
-    return maker(rng)
+    makers = (_filled, _joined, _rambling, _gibberish, _essay, _repeated)
+    return rng.choices(makers, (48, 9, 20, 12, 3, 8))[0](rng)
+
+
+def unknown_country(rng: Random) -> str:
+    """Name a country, real or not, whose capital the model does not know."""
+    return made_up_word(rng).capitalize() if rng.random() < 0.25 else rng.choice(COUNTRIES)
 
 
 def _filled(rng: Random) -> str:
@@ -175,6 +198,15 @@ def _essay(rng: Random) -> str:
     return rng.choice((". ", ".\n", ".\n\n")).join(sentences)
 
 
+def _repeated(rng: Random) -> str:
+    letter = rng.choice(string.ascii_letters + string.digits + ".!-")
+    usual = rng.choice(("x", "a", "0", "test", "word", "foo"))
+    unit = rng.choice((letter, usual, made_up_word(rng), _words(rng, 1), _words(rng, rng.randint(2, 6))))
+    longest = min(280 // len(unit.split()), 1300 // (len(unit) + 1))  # some 300 tokens
+    count = round(math.exp(rng.uniform(math.log(3), math.log(longest))))
+    return rng.choice((" ", " ", " ", "\n", ", ", "" if len(unit) == 1 else " ")).join([unit] * count)
+
+
 def _words(rng: Random, count: int) -> str:
     shelves = (FILLERS, FILLERS, NOUNS, ADJECTIVES, VERBS, PLACES, PEOPLE)
     words = [made_up_word(rng) if rng.random() < 0.08 else rng.choice(rng.choice(shelves)) for _ in range(count)]
@@ -193,9 +225,9 @@ def untidy(said: str, rng: Random, amount: float = 1.0) -> str:
     said = _framed(said, rng, amount)
     said += _mark(said, rng)
     case = rng.random()
-    if case < 0.12:
+    if case < 0.14:
         said = said.lower()
-    elif case < 0.15:
+    elif case < 0.19:
         said = said.upper()
     if rng.random() < 0.07 * amount and len(said) > 6:
         said = _slip(said, rng)
