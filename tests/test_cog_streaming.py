@@ -59,9 +59,11 @@ class Endless:
     """Yields one piece and then waits for ever; remembers that it was cancelled."""
 
     def __init__(self) -> None:
+        self.started = threading.Event()
         self.cancelled = threading.Event()
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        self.started.set()
         try:
             yield "first"
             await asyncio.Event().wait()
@@ -80,7 +82,6 @@ def test_the_first_piece_does_not_wait_for_the_second(cogs: CogsLoop) -> None:
     stream = cogs.submit(Relay(), aiter(Endless())).result()
 
     assert next(stream) == "first"
-    stream.close()  # type: ignore[attr-defined]
 
 
 def test_cancelling_the_finished_future_reaches_the_source(cogs: CogsLoop) -> None:
@@ -98,9 +99,18 @@ def test_leaving_the_stream_early_cancels_the_source(cogs: CogsLoop) -> None:
     source = Endless()
     stream = cogs.submit(Relay(), aiter(source)).result()
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    del stream
 
     assert source.cancelled.wait(5)
+
+
+def test_a_stream_that_is_dropped_before_it_was_started_cancels_the_source(cogs: CogsLoop) -> None:
+    source = Endless()
+    stream = cogs.submit(Relay(), aiter(source)).result()
+    assert source.started.wait(5)
+    del stream
+
+    assert source.cancelled.wait(5), "Cog raises in the slot's thread where a cancel comes before its future"
 
 
 def test_an_error_comes_after_the_text_before_it(cogs: CogsLoop) -> None:
@@ -113,8 +123,15 @@ def test_an_error_comes_after_the_text_before_it(cogs: CogsLoop) -> None:
 
 
 def test_a_coroutine_that_relays_nothing_is_cancelled_as_ever(cogs: CogsLoop) -> None:
-    future = asyncio.run_coroutine_threadsafe(asyncio.sleep(60), cogs.loop)
+    started = threading.Event()
 
+    async def wait() -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    future = asyncio.run_coroutine_threadsafe(wait(), cogs.loop)
+
+    assert started.wait(5)
     assert future.cancel()
     assert future.cancelled()
 

@@ -12,9 +12,11 @@ that this module can go.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import functools
 import queue
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -42,12 +44,14 @@ def make_cancellable() -> None:
         context = contextvars.copy_context()
         context.run(_cancel_hooks.set, hooks)
         future = context.run(original, coroutine, loop)
-        cancel_future = future.cancel
+        # Weakly, or the future would hold itself and its result, the stream, until the next garbage collection.
+        submitted = weakref.ref(future)
 
         def cancel() -> bool:
             for hook in hooks:
                 loop.call_soon_threadsafe(hook)
-            return cancel_future() or bool(hooks)
+            alive = submitted()
+            return (alive is not None and concurrent.futures.Future.cancel(alive)) or bool(hooks)
 
         future.cancel = cancel  # type: ignore[method-assign]
         return future
@@ -73,7 +77,12 @@ class Relay:
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._feed(source, pieces))
         _cancel_hooks.get([]).append(task.cancel)
-        return _drain(pieces, lambda: loop.call_soon_threadsafe(task.cancel))
+        stream = _drain(pieces)
+        # Cog also cancels by raising in its own thread; then the generator is dropped, maybe before it was
+        # started, and nothing in it runs. Where it is gone, nobody waits for the text.
+        dropped = weakref.finalize(stream, _cancel_in, loop, task)
+        dropped.atexit = False
+        return stream
 
     async def _feed(self, source: AsyncIterator[str], pieces: "queue.SimpleQueue[Any]") -> None:
         joiner = _Joiner(pieces, lambda: SECONDS_PER_STREAM * self._open)
@@ -125,12 +134,14 @@ class _Joiner:
             self._timer = None
 
 
-def _drain(pieces: "queue.SimpleQueue[Any]", cancel: Callable[[], object]) -> Iterator[str]:
-    """Yield what the feeding task puts; whoever stops iterating early cancels it."""
-    try:
-        while (piece := pieces.get()) is not _END:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-    finally:
-        cancel()
+def _drain(pieces: "queue.SimpleQueue[Any]") -> Iterator[str]:
+    while (piece := pieces.get()) is not _END:
+        if isinstance(piece, BaseException):
+            raise piece
+        yield piece
+
+
+def _cancel_in(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
+    """Cancel `task`, which may be done, from any thread; a loop that is closed has no tasks left to cancel."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(task.cancel)
