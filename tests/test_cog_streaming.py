@@ -90,9 +90,9 @@ def test_cancelling_the_finished_future_reaches_the_source(cogs: CogsLoop) -> No
     stream = future.result()
 
     assert future.cancel()
+    assert source.cancelled.wait(5)
     with pytest.raises(CancelationException):
         list(stream)
-    assert source.cancelled.wait(5)
 
 
 def test_leaving_the_stream_early_cancels_the_source(cogs: CogsLoop) -> None:

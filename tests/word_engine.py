@@ -1,7 +1,7 @@
 """A small engine in this process: it answers with the words of the prompt's tokens, one token a step."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from utils.engine import Delta
 from utils.errors import EngineDead
@@ -30,7 +30,7 @@ class WordEngine:
 
     async def stream(
         self, token_ids: list[int], request: GenerationRequest, ending: Ending, request_id: str
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
         max_tokens = min(request.max_tokens, ending.max_tokens)
         self.open.add(request_id)
         self.seen.append(token_ids)

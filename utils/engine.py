@@ -7,7 +7,7 @@ wanted: the import takes seconds and reads the environment.
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from utils.engine_args import engine_args_for
 from utils.errors import EngineDead, EngineRefused, EngineStartFailed, reason
 from utils.request import GenerationRequest
 from utils.sampling import Ending, sampling_params
+
+START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
+"""The variable by which vLLM starts its processes: fork or spawn."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ class Engine:
             EngineStartFailed: the model cannot be loaded or the machine cannot run it.
         """
         args = engine_args_for(model, engine_args)
+        chosen_by_user = START_METHOD in os.environ
         try:
             config = args.create_engine_config()
-            with _forked_workers(config):
+            with _start_method("fork" if _can_fork(config) and not chosen_by_user else None):
                 from vllm import AsyncLLMEngine
 
                 llm = AsyncLLMEngine.from_vllm_config(
@@ -87,7 +91,7 @@ class Engine:
 
     async def stream(
         self, token_ids: list[int], request: GenerationRequest, ending: Ending, request_id: str
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
         """Answer a tokenized prompt; cancelling or closing the iterator aborts the request.
 
         Raises:
@@ -117,27 +121,27 @@ class Engine:
 
 
 @contextlib.contextmanager
-def _forked_workers(config: Any) -> Iterator[None]:
-    """Let the engine's process be forked on the CPU, which saves it a second import of vLLM (14 of 15 s).
-
-    vLLM asks for `spawn` on the CPU while it builds its config. A fork is safe while nothing
-    has run torch in parallel in this process, which holds at start-up, but not inside a Ray
-    worker. Whoever sets the variable keeps what was set.
-    """
-    variable = "VLLM_WORKER_MULTIPROC_METHOD"
-    before = os.environ.get(variable)
-    forkable = config.device_config.device_type == "cpu" and not _in_ray_worker()
-    if forkable and before in {None, "spawn"}:
-        os.environ[variable] = "fork"
+def _start_method(method: str | None) -> Iterator[None]:
+    """Have vLLM start its processes by `method` for a while; None leaves what it chose itself."""
+    before = os.environ.get(START_METHOD)
+    if method is not None:
+        os.environ[START_METHOD] = method
     try:
         yield
     finally:
         if before is None:
-            os.environ.pop(variable, None)
+            os.environ.pop(START_METHOD, None)
         else:
-            os.environ[variable] = before
+            os.environ[START_METHOD] = before
 
 
-def _in_ray_worker() -> bool:
+def _can_fork(config: Any) -> bool:
+    """Whether the engine's process can be a fork of this one, which saves it a second import of vLLM (14 of 15 s).
+
+    While it builds its config, vLLM asks for `spawn` on the CPU. A fork is safe there while
+    nothing has run torch in parallel in this process, which holds at start-up, but not inside
+    a Ray worker.
+    """
     ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized()
+    in_ray = ray is not None and ray.is_initialized()
+    return config.device_config.device_type == "cpu" and not in_ray

@@ -1,9 +1,10 @@
 """The served model: config → weights → engine once, then a stream of text for each request."""
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,7 +48,7 @@ class EngineLike(Protocol):
 
     def stream(
         self, token_ids: list[int], request: GenerationRequest, ending: Ending, request_id: str
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
         """Answer a tokenized prompt."""
 
     def stop(self) -> None:
@@ -63,6 +64,13 @@ class Measurements:
     time_to_first_token: float = 0.0
     seconds: float = 0.0
     finish_reason: str = "error"
+
+    def add(self, delta: Delta, seconds: float) -> None:
+        """Count what came `seconds` after the start."""
+        if delta.token_count and not self.output_token_count:
+            self.time_to_first_token = seconds
+        self.output_token_count += delta.token_count
+        self.finish_reason = delta.finish_reason or self.finish_reason
 
     def metrics(self) -> dict[str, int | float | str]:
         """Return the figures by the names that Replicate shows; a time is 0 where no token came."""
@@ -171,13 +179,12 @@ class Service:
             prompt = await self._rendered(request)
             measured.input_token_count = len(prompt.token_ids)
             ending = Ending(self._engine.max_model_len - len(prompt.token_ids), prompt.stop, prompt.stop_token_ids)
-            async for delta in self._engine.stream(prompt.token_ids, request, ending, _request_id()):
-                if delta.token_count and not measured.output_token_count:
-                    measured.time_to_first_token = time.perf_counter() - started
-                measured.output_token_count += delta.token_count
-                measured.finish_reason = delta.finish_reason or measured.finish_reason
-                if delta.text:
-                    yield delta.text
+            deltas = self._engine.stream(prompt.token_ids, request, ending, _request_id())
+            async with contextlib.aclosing(deltas):
+                async for delta in deltas:
+                    measured.add(delta, time.perf_counter() - started)
+                    if delta.text:
+                        yield delta.text
         except (asyncio.CancelledError, GeneratorExit):
             measured.finish_reason = "canceled"
             raise
