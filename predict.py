@@ -40,7 +40,9 @@ class Inputs:
     top_p: float = Input(
         description="Sample from the likeliest tokens that reach this probability together.", default=0.9, ge=0, le=1
     )
-    top_k: int = Input(description="Sample from this many likeliest tokens; 0 or -1 from all.", default=50, ge=-1)
+    top_k: int = Input(
+        description="Sample from this many likeliest tokens; 0 or -1 from all.", default=50, ge=-1, le=2147483647
+    )
     presence_penalty: float = Input(
         description="Above 0, tokens that are in the answer already get less likely.", default=0.0, ge=-2, le=2
     )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -98,13 +99,28 @@ def test_a_wrong_call_says_what_to_do_and_starts_nothing(
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.parametrize(("port", "message"), [("taken", "in use"), ("99999", "port 99999 cannot be used")])
+def test_a_port_that_cannot_be_used_is_said_before_anything_starts(port: str, message: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = str(taken.getsockname()[1]) if port == "taken" else port
+        command = start(["script/serve"], "taken", PORT=number)
+        _, errors = command.communicate(timeout=60)
+
+    assert command.returncode == 2
+    assert message in errors
+    assert "serving at" not in errors
+
+
 def test_a_model_that_cannot_be_had_ends_the_command_with_its_code(tmp_path: Path) -> None:
     command = start(["script/predict", "-i", "prompt=a"], str(tmp_path), COG_VLLM_MODEL_URL=str(tmp_path / "no.tar"))
     _, errors = command.communicate(timeout=120)
 
     assert command.returncode == 2
-    assert "E2101" in errors
-    assert "no.tar does not exist" in errors
+    assert errors.splitlines()[-1].startswith("E2101: ")
+    assert "no.tar does not exist" in errors.splitlines()[-1]
+    assert errors.count("E2101") == 1, "one line says it"
     assert not marked(str(tmp_path))
 
 

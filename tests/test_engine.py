@@ -105,6 +105,7 @@ def test_all_inputs_reach_vllm() -> None:
         ({"ignore_eos": True}, "stop_token_ids", []),
         ({"ignore_eos": True}, "stop", []),
         ({"min_p": 0}, "min_p", 0.0),
+        ({"min_p": None, "n": None}, "min_p", 0.0),
         ({"structured_outputs": {"choice": ["a", "b"]}}, "n", 1),
         ({"bad_words": ["no"]}, "bad_words", ["no"]),
     ],
@@ -127,6 +128,7 @@ def test_further_fields_are_taken_as_vllm_declares_them(given: dict[str, Any], f
         ({"logit_bias": {"a": 1}}, "logit_bias"),
         ({"structured_outputs": {"regexp": "a"}}, "structured_outputs"),
         ({"structured_outputs": {}}, "structured_outputs"),
+        ({"structured_outputs": {"choice": ["x" * 20_000]}}, "at most 16384"),
     ],
 )
 def test_further_fields_that_vllm_refuses_are_named(given: dict[str, Any], message: str) -> None:

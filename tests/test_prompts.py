@@ -67,6 +67,8 @@ def test_the_template_is_chosen_in_order(demo_tokenizer: Tokenizer, given: dict[
         ({"prompt_template": "llama-3-instrct"}, "did you mean llama-3-instruct"),
         ({"prompt_template": "{% for %}"}, "the config's Jinja"),
         ({"own_template": "{{ messages"}, "the tokenizer's own"),
+        ({"own_template": "{{ foo.bar.baz }}"}, "the tokenizer's own cannot render a user's message"),
+        ({"prompt_template": "constant {{ 'text' }}"}, "drops what the user says"),
     ],
 )
 def test_an_unusable_template_says_where_it_is_from(
@@ -155,6 +157,18 @@ def test_without_a_system_role_it_is_merged_into_the_first_user_turn(demo_tokeni
 
     assert rendered(chosen, prompt="Hi", system_prompt=SYSTEM) == f"<s><|im_start|>user\n{SYSTEM}\n\nHi<|im_end|>\n"
     assert rendered(chosen, prompt="Hi", system_prompt="") == "<s><|im_start|>user\nHi<|im_end|>\n"
+
+
+PARTS = (
+    "{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"
+    "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{{ '\\n' }}{% endfor %}"
+)
+
+
+def test_a_template_that_wants_parts_gets_them(demo_tokenizer: Tokenizer) -> None:
+    chosen = prompts(demo_tokenizer, own_template=PARTS)
+
+    assert rendered(chosen, prompt="Hi", system_prompt=SYSTEM) == f"system: {SYSTEM}\nuser: Hi\n"
 
 
 def test_a_refused_role_order_carries_the_templates_reason(demo_tokenizer: Tokenizer) -> None:

@@ -725,3 +725,28 @@ def test_hub_cache_that_cannot_be_written_says_what_to_do(hub: Web, tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(WeightsError, match=r"cannot be written: Not a directory. Set cache_dir to a folder that can"):
         fetch("hf://org/name", tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "has no config.json (there is: nothing)"),
+        (("model.safetensors",), "has no config.json (there is: model.safetensors)"),
+        (("config.json", "tokenizer.json"), "has no *.safetensors (there is: config.json, tokenizer.json)"),
+    ],
+)
+def test_a_folder_without_what_every_model_has_is_named(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+
+    with pytest.raises(WeightsNotFound) as caught:
+        weights.check_model_files(tmp_path)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "model-00001-of-00002.bin", "consolidated.00.pth"])
+def test_a_folder_with_config_and_weights_passes(tmp_path: Path, file: str) -> None:
+    (tmp_path / "config.json").touch()
+    (tmp_path / file).touch()
+
+    weights.check_model_files(tmp_path)

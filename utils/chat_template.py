@@ -95,12 +95,52 @@ class ChatTemplate:
         """
         if not self.takes_system:
             messages = merge_system(messages)
+        if self._wants_parts:
+            messages = [_in_parts(message) for message in messages]
         return self.render(messages, add_generation_prompt=add_generation_prompt, now=now, **variables)
+
+    def check(self) -> None:
+        """Check that the template writes what a user says, in one of the two forms that a content can have.
+
+        Raises:
+            InvalidChatTemplate: it fails on the simplest conversations, with its reason, or drops the text.
+        """
+        user: Message = {"role": "user", "content": _USER_PROBE}
+        conversations: list[list[Message]] = [
+            [user],
+            [{"role": "system", "content": _SYSTEM_PROBE}, user],
+            [_in_parts(user)],
+        ]
+        failures = []
+        for messages in conversations:
+            try:
+                if _USER_PROBE in self.render(messages):
+                    return
+            except TemplateRefused as exc:
+                failures.append(exc)
+        if len(failures) == len(conversations):
+            reason = failures[0].args[0]
+            raise InvalidChatTemplate(f"{self.origin} cannot render a user's message: {reason}") from failures[0]
+        raise InvalidChatTemplate(f"{self.origin} drops what the user says: it has to write the content of messages")
+
+    @cached_property
+    def _wants_parts(self) -> bool:
+        """Whether the template goes through a content's parts, and writes nothing of one that is text."""
+        user = {"role": "user", "content": _USER_PROBE}
+        try:
+            return _USER_PROBE not in self.render([user]) and _USER_PROBE in self.render([_in_parts(user)])
+        except TemplateRefused:
+            return False
 
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template writes a leading system message, rather than raise or drop it silently."""
-        messages = [{"role": "system", "content": _SYSTEM_PROBE}, {"role": "user", "content": _USER_PROBE}]
+        messages: list[Message] = [
+            {"role": "system", "content": _SYSTEM_PROBE},
+            {"role": "user", "content": _USER_PROBE},
+        ]
+        if self._wants_parts:
+            messages = [_in_parts(message) for message in messages]
         try:
             return _SYSTEM_PROBE in self.render(messages)
         except TemplateRefused:
@@ -130,7 +170,10 @@ class ChatTemplate:
     def _probe(self, *roles: str) -> str:
         probes = {"user": _USER_PROBE, "assistant": _ANSWER_PROBE}
         try:
-            return self.render([{"role": role, "content": probes[role]} for role in roles], add_generation_prompt=False)
+            messages: list[Message] = [{"role": role, "content": probes[role]} for role in roles]
+            if self._wants_parts:
+                messages = [_in_parts(message) for message in messages]
+            return self.render(messages, add_generation_prompt=False)
         except TemplateRefused:
             return ""
 
@@ -143,6 +186,11 @@ class ChatTemplate:
                 raise Overspent(f"the prompt is longer than {self._max_chars} characters")
             pieces.append(piece)
         return "".join(pieces)
+
+
+def _in_parts(message: Message) -> Message:
+    """Give a text content the other form that Hugging Face templates know: a list of parts."""
+    return {**message, "content": [{"type": "text", "text": message["content"]}]}
 
 
 def merge_system(messages: Sequence[Message]) -> list[Message]:

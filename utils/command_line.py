@@ -13,7 +13,7 @@ import httpx
 
 from utils.config import config_path, load_config
 from utils.errors import CogVLLMError, InvalidInput, nearest
-from utils.local_server import PROJECT, LocalServer, free_port
+from utils.local_server import PROJECT, LocalServer, check_port_is_free, free_port
 
 DEFAULT_PORT = 5000
 
@@ -73,6 +73,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    check_port_is_free(options.port)
     with _server(options.port, options.verbose) as server:
         _say(f"serving at {server.url}/predictions; end with Ctrl-C. Try:")
         _say(
@@ -95,7 +96,7 @@ def _server(port: int, verbose: bool) -> LocalServer:
         server.wait_until_ready()
     except BaseException as error:
         server.stop()
-        if isinstance(error, CogVLLMError) and not verbose:
+        if isinstance(error, CogVLLMError) and error.code.startswith("E3") and not verbose:
             _say("\n".join(["the last lines of the log:", *list(server.log)[-20:]]))
         raise
     ready.set()

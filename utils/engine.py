@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.engine_args import engine_args_for
-from utils.errors import EngineDead, EngineRefused, EngineStartFailed, reason
+from utils.errors import EngineDead, EngineRefused, EngineStartFailed, InvalidSamplingParams, reason
 from utils.request import GenerationRequest
 from utils.sampling import Ending, sampling_params
 
@@ -99,6 +99,7 @@ class Engine:
             EngineDead: the engine has stopped, before or during the answer.
             EngineRefused: vLLM refuses this request.
         """
+        from vllm.exceptions import VLLMClientError
         from vllm.inputs.engine import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -113,6 +114,8 @@ class Engine:
         except Exception as exc:
             if self.errored:
                 raise EngineDead("the engine has stopped; restart the server") from exc
+            if isinstance(exc, VLLMClientError) and request.sampling_params:
+                raise InvalidSamplingParams(f"vLLM refuses the sampling parameters: {reason(exc)}") from exc
             raise EngineRefused(f"vLLM refused the request: {reason(exc)}") from exc
 
     def stop(self) -> None:

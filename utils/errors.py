@@ -176,5 +176,8 @@ def reason(error: BaseException) -> str:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         return (f"{where}: " if where else "") + first["msg"].removeprefix("Value error, ").partition("\n")[0]
-    text = getattr(error, "strerror", None) or str(error)
-    return masked_text(text).strip().partition("\n")[0] or type(error).__name__
+    text = masked_text(getattr(error, "strerror", None) or str(error)).strip()
+    if not text:
+        return reason(error.__cause__) if error.__cause__ else type(error).__name__
+    line, *further = text.splitlines()
+    return f"{line} {further[0].strip()}" if line.endswith(":") and further else line

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import IO
 
 import httpx
 
-from utils.errors import EngineStartFailed
+from utils.errors import CogVLLMError, EngineStartFailed, InvalidInput, reason
 
 PROJECT = Path(__file__).resolve().parent.parent
 PREDICTOR = "predict.py:Predictor"
@@ -29,6 +30,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def check_port_is_free(port: int) -> None:
+    """Check that a server can listen on `port`.
+
+    Raises:
+        InvalidInput: it is no port, or something listens there.
+    """
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as exc:
+        raise InvalidInput(f"port {port} cannot be used ({reason(exc)}): set PORT to a free one") from exc
 
 
 def max_concurrency() -> int:
@@ -108,7 +123,8 @@ class LocalServer:
         """Return when the model can answer.
 
         Raises:
-            EngineStartFailed: setup failed or the server ended; the message holds Cog's reason.
+            CogVLLMError: setup failed, with the code and the message that it failed with.
+            EngineStartFailed: setup failed without a code, or the server ended.
         """
         while (status := self.health()) in {"", "STARTING"}:
             if self.process.poll() is not None:
@@ -116,7 +132,7 @@ class LocalServer:
             time.sleep(0.1)
         if status not in {"READY", "BUSY"}:
             setup = httpx.get(f"{self.url}/health-check", timeout=10).json().get("setup", {})
-            raise EngineStartFailed(f"the server is {status}: {setup.get('logs', '').strip()[-2000:]}")
+            raise _failed_setup(setup.get("logs", "").strip())
 
     def stop(self) -> None:
         """End the server and all that it started; what does not end by itself is killed."""
@@ -135,6 +151,16 @@ class LocalServer:
             return True
         except (ProcessLookupError, PermissionError):
             return False
+
+
+def _failed_setup(logs: str) -> CogVLLMError:
+    """Return the error that setup raised, without what Cog puts around it."""
+    raised = re.search(r"(E\d{4}): (?!.*E\d{4}: )(.*)", logs, flags=re.DOTALL)
+    if raised is None:
+        return EngineStartFailed(f"the start failed: {logs[-2000:]}")
+    error = CogVLLMError(raised[2])
+    error.code = raised[1]  # type: ignore[misc]
+    return error
 
 
 def readable(line: str) -> str:

@@ -267,6 +267,7 @@ def _choice_of_named(named: PromptTemplate, how: str, tokenizer: Tokenizer) -> C
 
 def _choice_of_jinja(source: str, origin: str, tokenizer: Tokenizer) -> Choice:
     template = _compiled(source, origin, tokenizer)
+    template.check()
     return Choice(
         template,
         origin,

@@ -116,7 +116,7 @@ class GenerationRequest(BaseModel):
     min_tokens: Integer = Field(0, ge=0)
     temperature: Number = Field(0.6, ge=0, le=2)
     top_p: Number = Field(0.9, ge=0, le=1)
-    top_k: Integer = Field(50, ge=-1)
+    top_k: Integer = Field(50, ge=-1, le=2**31 - 1)
     presence_penalty: Number = Field(0.0, ge=-2, le=2)
     frequency_penalty: Number = Field(0.0, ge=-2, le=2)
     stop: tuple[Text, ...] = ()
@@ -266,7 +266,7 @@ def _check_sampling_param(name: str, value: object) -> None:
         raise InvalidSamplingParams(
             f"the field {shown(name)} of sampling_params is internal to the engine: leave it out"
         )
-    if name == "n" and (isinstance(value, bool) or value != 1):
+    if name == "n" and (isinstance(value, bool) or value not in (None, 1)):
         raise InvalidSamplingParams(
             f"sampling_params.n is {shown(value)}: a prediction gives one answer; for several {_OPENAI_API}"
         )

@@ -9,6 +9,10 @@ from utils.errors import EngineRefused, InvalidSamplingParams, nearest, reason
 from utils.masking import shown
 from utils.request import GenerationRequest
 
+LARGEST_CONSTRAINT = 16_384
+"""Characters of JSON in `structured_outputs`. vLLM compiles a constraint in one thread, in a time that grows with the
+square of its size, and nothing ends that: one of 500 kB keeps all later ones waiting for many minutes."""
+
 _SMALLEST_TOP_P = 1e-9
 """vLLM takes no top_p of 0; this one keeps the likeliest token alone, which is what 0 asks for."""
 
@@ -67,8 +71,15 @@ def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in params.items():
         if name not in known:
             raise InvalidSamplingParams(f"sampling_params has no field {shown(name, 80)}: {nearest(name, known)}")
+        if value is None:
+            continue
+        text = json.dumps(_integral(value))
+        if name == "structured_outputs" and len(text) > LARGEST_CONSTRAINT:
+            raise InvalidSamplingParams(
+                f"sampling_params.structured_outputs has {len(text)} characters: give at most {LARGEST_CONSTRAINT}"
+            )
         try:
-            checked[name] = TypeAdapter(known[name]).validate_json(json.dumps(_integral(value)), strict=True)
+            checked[name] = TypeAdapter(known[name]).validate_json(text, strict=True)
         except (ValueError, TypeError, _vllm_client_error()) as exc:
             raise InvalidSamplingParams(f"sampling_params.{name} is {shown(value, 80)}: {reason(exc)}") from exc
     return checked

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from utils import engine_args, weights
@@ -114,7 +115,7 @@ class Service:
             WeightsError, EngineError, InvalidEngineArgs, InvalidChatTemplate: what stood in the way.
         """
         engine_args.prepare_environment(report)
-        bringing = weights.fetch(source or config.weights_source, config.cache_folder, report)
+        bringing = _brought(source or config.weights_source, config.cache_folder, report)
         folder, _ = await asyncio.gather(
             _timed("weights", bringing, report),
             _timed("import", asyncio.to_thread(engine_args.import_vllm), report),
@@ -192,7 +193,7 @@ class Service:
             measured.seconds = time.perf_counter() - started
 
     async def _rendered(self, request: GenerationRequest) -> Prompt:
-        length = len(request.prompt or "") + sum(len(message.content) for message in request.messages or ())
+        length = len(request.prompt or "") + sum(len(message.content) + 100 for message in request.messages or ())
         if length < LONG_PROMPT:
             prompt = self._prompts.render(request)
         else:
@@ -204,6 +205,12 @@ class Service:
     def stop(self) -> None:
         """End the engine."""
         self._engine.stop()
+
+
+async def _brought(source: str, cache: Path, report: Report) -> Path:
+    folder = await weights.fetch(source, cache, report)
+    await asyncio.to_thread(weights.check_model_files, folder)
+    return folder
 
 
 async def _timed(phase: str, work: Awaitable[Any], report: Report) -> Any:

@@ -129,6 +129,24 @@ def model_folder(folder: Path) -> Path:
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
+def check_model_files(folder: Path) -> None:
+    """Check that `folder` holds what every model has: config.json and weights in a known format.
+
+    Raises:
+        WeightsNotFound: names what is missing, and what is there.
+    """
+    there = sorted(path.name for path in folder.iterdir())
+    formats = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+    wanted = {
+        "config.json": any(name in {"config.json", "params.json"} or name.endswith(".gguf") for name in there),
+        "*.safetensors": any(name.endswith(formats) for name in there),
+    }
+    for name, found in wanted.items():
+        if not found:
+            listed = ", ".join(there[:8]) or "nothing"
+            raise WeightsNotFound(f"{folder} has no {name} (there is: {listed}): give all files of the model")
+
+
 def _read(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
