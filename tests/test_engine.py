@@ -1,13 +1,14 @@
 """What vLLM's own classes say to engine arguments and sampling parameters; vLLM is imported, nothing is booted."""
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from utils import engine_args
+from utils import engine, engine_args
 from utils.engine_fields import ENGINE_FIELDS_FILE
 from utils.errors import InvalidEngineArgs, InvalidSamplingParams
 from utils.request import GenerationRequest
@@ -143,3 +144,34 @@ def test_what_the_user_set_in_the_environment_stays() -> None:
 
     assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "3"
     assert not engine_args.runs_on_cpu() or "VLLM_CPU_KVCACHE_SPACE=3" in reported[0]
+
+
+class HandingOver:
+    """An AsyncLLM that is still handing a request over to the engine's process, and never gets done with it."""
+
+    errored = False
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.aborted: list[str] = []
+
+    async def generate(self, *given: Any) -> AsyncIterator[Any]:
+        self.reached.set()
+        await asyncio.Event().wait()
+        yield
+
+    async def abort(self, request_id: str) -> None:
+        self.aborted.append(request_id)
+
+
+def test_a_request_that_is_cancelled_while_it_is_handed_over_is_aborted() -> None:
+    async def cancelled() -> list[str]:
+        llm = HandingOver()
+        stream = engine.Engine(llm).stream([1], GenerationRequest.from_inputs({"prompt": "a"}), Ending(9), "mine")
+        task = asyncio.ensure_future(anext(stream))
+        await llm.reached.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        return llm.aborted
+
+    assert asyncio.run(cancelled()) == ["mine"]

@@ -4,6 +4,7 @@ It and its neighbours engine_args and sampling alone import vLLM, and only once 
 wanted: the import takes seconds and reads the environment.
 """
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -109,6 +110,11 @@ class Engine:
                 async for output in outputs:
                     completion = output.outputs[0]
                     yield Delta(completion.text, len(completion.token_ids), completion.finish_reason)
+        except (asyncio.CancelledError, GeneratorExit):
+            # vLLM aborts by itself, but for a request that is cancelled while it is handed over to the
+            # engine's process: that one stays open for ever.
+            await self._llm.abort(request_id)
+            raise
         except EngineDeadError as exc:
             raise EngineDead("the engine has stopped; restart the server and look for the cause in its log") from exc
         except Exception as exc:
